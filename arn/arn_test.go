@@ -227,6 +227,7 @@ func FuzzMatch(f *testing.F) {
 	f.Add("arn:aws:*-1:*:?:a*b", "arn:aws:x-1:y::z:aab")
 	f.Add("*:*a:*b*c:d*", "a:a:bcc:dd:d")
 	f.Add("a*?:*:*b", "aa:b:b:€b")
+	f.Add("***", "0")
 	f.Fuzz(func(t *testing.T, pattern, value string) {
 		if len(pattern) > 24 || len(value) > 30 || strings.Count(pattern, "*") > 7 || !utf8.ValidString(pattern) || !utf8.ValidString(value) {
 			return // the naive matcher is exponential, and works on characters

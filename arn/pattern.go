@@ -215,8 +215,10 @@ func appendParts(dst []token, style Style, parts ...Part) []token {
 			if inPart && !(style == Resource && last) {
 				k = runInPart
 			}
-			if n := len(dst); k == run && n > 0 && (dst[n-1].kind == run || dst[n-1].kind == runInPart) {
-				dst[n-1].kind = run // "**" is "*"
+			if n := len(dst); n > 0 && dst[n-1].kind == runInPart {
+				dst[n-1].kind = k // "**" is "*"
+				continue
+			} else if n > 0 && dst[n-1].kind == run {
 				continue
 			}
 			dst = append(dst, token{kind: k})
