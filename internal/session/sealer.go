@@ -193,12 +193,9 @@ func (s *Sealer) Mint(p Principal, keyID string, ttl time.Duration, now time.Tim
 		return Credentials{}, err
 	}
 	b = appendPrincipal(b, &p, issued, expires)
-	head, plain := b[:headSize], b[headSize:]
 	var ad [headSize + maxKeyID]byte
-	b = aead.Seal(plain[:0], nonce, plain, append(append(ad[:0], head...), keyID...))
-	// Seal may have moved the sealed part when it grew.
-	token := make([]byte, 0, headSize+len(b))
-	token = append(append(token, head...), b...)
+	token := aead.Seal(b[:headSize], b[prefixSize+nameSize:headSize], b[headSize:],
+		append(append(ad[:0], b[:headSize]...), keyID...))
 	if base64.StdEncoding.EncodedLen(len(token)) > maxToken {
 		return Credentials{}, fmt.Errorf("session: token of %d bytes", len(token))
 	}
@@ -214,7 +211,8 @@ func (s *Sealer) Mint(p Principal, keyID string, ttl time.Duration, now time.Tim
 // is [ErrExpired], or [ErrInvalid] for everything else: another access key's
 // token, an unknown key, an ended session, or no token of ours at all.
 func (s *Sealer) Open(keyID, token string, now time.Time) (Principal, string, error) {
-	if keyID == "" || len(keyID) > maxKeyID || len(token) > maxToken || !strings.HasPrefix(token, tokenPrefix) {
+	if keyID == "" || len(keyID) > maxKeyID || len(token) > maxToken || !strings.HasPrefix(token, tokenPrefix) ||
+		strings.ContainsAny(token, "\r\n") { // which package base64 would skip
 		return Principal{}, "", ErrInvalid
 	}
 	r := s.ring.Load()
@@ -292,7 +290,7 @@ type openedToken struct {
 func openKey(keyID, token string) [sha256.Size]byte {
 	var buf [2048]byte
 	b := append(buf[:0], keyID...)
-	b = append(b, 0) // neither part holds a zero byte that mattered: a token is base64
+	b = append(b, 0) // in no genuine id or token, so the pair is unambiguous
 	b = append(b, token...)
 	return sha256.Sum256(b)
 }
