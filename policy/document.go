@@ -1,0 +1,392 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Kind is what a document is for; it decides which elements belong in it.
+type Kind uint8
+
+const (
+	KindIdentity    Kind = iota // identity-based policies and permissions boundaries
+	KindSession                 // session policies
+	KindResource                // resource-based policies
+	KindTrust                   // role trust policies
+	KindSCP                     // service control policies
+	KindRCP                     // resource control policies
+	KindVPCEndpoint             // VPC endpoint policies
+)
+
+// hasPrincipal reports whether statements of the kind say whom they are about.
+func (k Kind) hasPrincipal() bool {
+	return k == KindResource || k == KindTrust || k == KindRCP || k == KindVPCEndpoint
+}
+
+// Document is a policy document, compiled. It is not changed after Parse and
+// may be used by many evaluations at once.
+type Document struct {
+	Kind        Kind
+	Version     string // "2012-10-17", "2008-10-17", or empty
+	ID          string
+	Statements  []Statement
+	Diagnostics []Diagnostic // what could not be read; any denies
+
+	// Which statements could be about an action, by index.
+	exact   map[uint64][]int32 // by hash of service:action, lower case
+	service map[string][]int32 // those with wildcard actions of a service
+	rest    []int32            // those about every service
+}
+
+// Statement is one statement of a document.
+type Statement struct {
+	Index      int // in the document, from 0
+	Sid        string
+	Effect     string   // "Allow" or "Deny"
+	Start, End Position // of its braces; End is behind the closing one
+
+	deny       bool
+	unreadable bool // it matches nothing, and the document denies
+
+	actions      []action
+	notAction    bool
+	resources    []pattern
+	notResource  bool
+	noResource   bool // no Resource or NotResource element: every resource
+	principals   *principals
+	notPrincipal bool
+	conditions   []condition
+}
+
+// version2012 is the version in which policy variables are active; in others
+// they are literal text.
+const version2012 = "2012-10-17"
+
+// Parse reads and compiles a document for evaluation. It is lenient where AWS
+// stores what it would no longer accept; Validate is the check for new
+// documents. The Document is never nil: what could not be read is in its
+// Diagnostics, and makes every evaluation that involves it a denial. The error
+// is the first of the Diagnostics.
+func Parse(kind Kind, text []byte) (*Document, error) {
+	d := &Document{Kind: kind, exact: map[uint64][]int32{}, service: map[string][]int32{}}
+	c := &compiler{doc: d, lines: newLines(text)}
+	root, err := parseJSON(text)
+	if err != nil {
+		c.complain(err.at, "not JSON: %s", err.text)
+	} else {
+		c.document(&root)
+	}
+	if len(d.Diagnostics) > 0 {
+		return d, errors.New("policy document: " + d.Diagnostics[0].String())
+	}
+	return d, nil
+}
+
+// ContextKeys are the condition keys that the document refers to, in conditions
+// and policy variables, lower case, each once, in order of appearance.
+func (d *Document) ContextKeys() []string {
+	var keys []string
+	seen := map[string]bool{}
+	add := func(key string) {
+		if !seen[key] {
+			seen[key] = true
+			keys = append(keys, key)
+		}
+	}
+	for i := range d.Statements {
+		st := &d.Statements[i]
+		for j := range st.resources {
+			for _, v := range st.resources[j].vars {
+				add(v.key)
+			}
+		}
+		for j := range st.conditions {
+			add(st.conditions[j].key)
+			for _, o := range st.conditions[j].operands {
+				for _, v := range o.vars {
+					add(v.key)
+				}
+			}
+		}
+	}
+	return keys
+}
+
+// compiler turns nodes into a Document.
+type compiler struct {
+	doc   *Document
+	lines lines
+}
+
+func (c *compiler) complain(at int, format string, args ...any) {
+	c.doc.Diagnostics = append(c.doc.Diagnostics, Diagnostic{At: c.lines.position(at), Text: fmt.Sprintf(format, args...)})
+}
+
+func (c *compiler) document(root *node) {
+	if root.kind != objectNode {
+		c.complain(root.start, "not a JSON object")
+		return
+	}
+	if key := root.repeated(); key != "" {
+		c.complain(root.start, "the element %s is repeated", key)
+		return
+	}
+	var statements *node
+	for i := range root.members {
+		m := &root.members[i]
+		switch m.key {
+		case "Version":
+			c.doc.Version = m.value.text
+			if m.value.kind != stringNode || m.value.text != version2012 && m.value.text != "2008-10-17" {
+				c.complain(m.at, "unknown Version")
+				return
+			}
+		case "Id":
+			c.doc.ID = m.value.text
+		case "Statement":
+			statements = &m.value
+		default:
+			c.complain(m.at, "unknown element %s", m.key)
+		}
+	}
+	var list []node
+	switch {
+	case statements == nil:
+		c.complain(root.start, "no Statement")
+		return
+	case statements.kind == arrayNode:
+		list = statements.items
+	default:
+		list = []node{*statements}
+	}
+	c.doc.Statements = make([]Statement, len(list))
+	for i := range list {
+		st := &c.doc.Statements[i]
+		st.Index = i
+		st.Start, st.End = c.lines.position(list[i].start), c.lines.position(list[i].end)
+		before := len(c.doc.Diagnostics)
+		c.statement(st, &list[i])
+		if len(c.doc.Diagnostics) > before {
+			st.unreadable = true
+			continue
+		}
+		c.doc.enter(st)
+	}
+}
+
+func (c *compiler) statement(st *Statement, n *node) {
+	if n.kind != objectNode {
+		c.complain(n.start, "a statement is not a JSON object")
+		return
+	}
+	if key := n.repeated(); key != "" {
+		c.complain(n.start, "the element %s is repeated", key)
+	}
+	var hasAction, hasResource, hasPrincipal bool
+	once := func(had *bool, m *member) {
+		if *had {
+			c.complain(m.at, "%s beside its opposite", m.key)
+		}
+		*had = true
+	}
+	for i := range n.members {
+		m := &n.members[i]
+		switch m.key {
+		case "Sid":
+			st.Sid = m.value.text
+		case "Effect":
+			st.Effect = m.value.text
+			st.deny = m.value.text == "Deny"
+			if m.value.kind != stringNode || m.value.text != "Allow" && m.value.text != "Deny" {
+				c.complain(m.at, "Effect is neither Allow nor Deny")
+			}
+		case "Action", "NotAction":
+			once(&hasAction, m)
+			st.notAction = m.key == "NotAction"
+			c.actions(st, m)
+		case "Resource", "NotResource":
+			once(&hasResource, m)
+			st.notResource = m.key == "NotResource"
+			c.resources(st, m)
+		case "Principal", "NotPrincipal":
+			once(&hasPrincipal, m)
+			st.notPrincipal = m.key == "NotPrincipal"
+			if !c.doc.Kind.hasPrincipal() {
+				c.complain(m.at, "%s does not belong in this kind of policy", m.key)
+			}
+			st.principals = c.principals(&m.value)
+		case "Condition":
+			c.conditions(st, &m.value)
+		default:
+			c.complain(m.at, "unknown element %s", m.key)
+		}
+	}
+	if st.Effect == "" {
+		c.complain(n.start, "a statement without Effect")
+	}
+	if !hasAction {
+		c.complain(n.start, "a statement without Action")
+	}
+	if c.doc.Kind.hasPrincipal() && !hasPrincipal {
+		c.complain(n.start, "a statement without Principal")
+	}
+	// Trust policies have no Resource, and some services' policies (ECR's, for
+	// one) need none: they are about what they are attached to.
+	if !hasResource && !c.doc.Kind.hasPrincipal() {
+		c.complain(n.start, "a statement without Resource")
+	}
+	st.noResource = !hasResource
+}
+
+// texts reads a string or an array of strings, or of the other scalars where
+// they are accepted.
+func (c *compiler) texts(n *node, scalars bool) []node {
+	list := []node{*n}
+	if n.kind == arrayNode {
+		list = n.items
+	}
+	for i := range list {
+		switch list[i].kind {
+		case stringNode:
+			continue
+		case boolNode, numberNode:
+			if scalars {
+				continue
+			}
+		}
+		c.complain(list[i].start, "not a string")
+		return nil
+	}
+	return list
+}
+
+func (c *compiler) actions(st *Statement, m *member) {
+	for _, n := range c.texts(&m.value, false) {
+		a, ok := compileAction(n.text)
+		if !ok {
+			c.complain(n.start, "%q is not an action", n.text)
+			return
+		}
+		st.actions = append(st.actions, a)
+	}
+}
+
+func (c *compiler) resources(st *Statement, m *member) {
+	for _, n := range c.texts(&m.value, false) {
+		// S3's policies may name a bucket of their own without "arn:"; nothing
+		// else may, so whatever is no ARN simply matches nothing.
+		st.resources = append(st.resources, compileResource(n.text, c.doc.Version == version2012))
+	}
+}
+
+func (c *compiler) conditions(st *Statement, n *node) {
+	if n.kind != objectNode {
+		c.complain(n.start, "Condition is not a JSON object")
+		return
+	}
+	// Repeated operators and keys are all required: the last alone would
+	// silently drop the others.
+	for i := range n.members {
+		op := &n.members[i]
+		if op.value.kind != objectNode {
+			c.complain(op.at, "the operator %s has no keys", op.key)
+			return
+		}
+		for j := range op.value.members {
+			key := &op.value.members[j]
+			values := c.texts(&key.value, true)
+			cond, ok := compileCondition(op.key, key.key, values, c.doc.Version == version2012)
+			if !ok {
+				c.complain(op.at, "unknown operator %s", op.key)
+				return
+			}
+			st.conditions = append(st.conditions, cond)
+		}
+		if !knownOperator(op.key) {
+			c.complain(op.at, "unknown operator %s", op.key)
+		}
+	}
+}
+
+// enter puts a statement into the index. A statement is found at most once for
+// an action: wildcards of a service cover the exact names beside them.
+func (d *Document) enter(st *Statement) {
+	at := int32(st.Index)
+	if st.notAction {
+		d.rest = append(d.rest, at)
+		return
+	}
+	wild := map[string]bool{}
+	for _, a := range st.actions {
+		if a.service == "*" {
+			d.rest = append(d.rest, at)
+			return
+		}
+		if a.form != formExact {
+			wild[a.service] = true
+		}
+	}
+	for s := range wild {
+		d.service[s] = append(d.service[s], at)
+	}
+	seen := map[uint64]bool{}
+	for _, a := range st.actions {
+		if h := hashAction(a.service, a.name); !wild[a.service] && !seen[h] {
+			seen[h] = true
+			d.exact[h] = append(d.exact[h], at)
+		}
+	}
+}
+
+// hashAction is FNV-1a over service:name in lower case.
+func hashAction(service, name string) uint64 {
+	h := uint64(14695981039346656037)
+	add := func(s string) {
+		for i := range len(s) {
+			h = (h ^ uint64(lower(s[i]))) * 1099511628211
+		}
+	}
+	add(service)
+	add(":")
+	add(name)
+	return h
+}
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// label names a statement for people.
+func (st *Statement) label() string {
+	if st.Sid != "" {
+		return fmt.Sprintf("statement %q (line %d)", st.Sid, st.Start.Line)
+	}
+	return fmt.Sprintf("statement %d (line %d)", st.Index+1, st.Start.Line)
+}
+
+// equalLower reports whether s in lower case is want, which is lower case.
+func equalLower(s, want string) bool {
+	return len(s) == len(want) && hasPrefixLower(s, want)
+}
+
+func hasPrefixLower(s, want string) bool {
+	if len(s) < len(want) {
+		return false
+	}
+	for i := range len(want) {
+		if lower(s[i]) != want[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// splitAction takes an action apart at its colon.
+func splitAction(s string) (service, name string, ok bool) {
+	service, name, ok = strings.Cut(s, ":")
+	return service, name, ok && service != "" && name != "" && !strings.Contains(name, ":")
+}
