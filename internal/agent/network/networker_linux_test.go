@@ -1,0 +1,641 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+func TestTaskGetsItsOwnCredentials(t *testing.T) {
+	n := newNetworker(t, Options{})
+	if w := n.Info().Warnings; len(w) > 0 {
+		t.Logf("this host: %q", w)
+	}
+	a, b := attach(t, n, "a", TaskOptions{}), attach(t, n, "b", TaskOptions{})
+	if a.Address == b.Address {
+		t.Fatalf("both tasks have %v", a.Address)
+	}
+	wantAnswer(t, a, CredentialsAddress, 80, "credentials of a")
+	wantAnswer(t, b, CredentialsAddress, 80, "credentials of b")
+	if _, err := get(CredentialsAddress, 80, netip.Addr{}); err == nil {
+		t.Error("the host reaches a task's credentials")
+	}
+	if a.IMDS != nil {
+		t.Error("instance metadata without being asked for")
+	}
+}
+
+func TestApplicationMayUsePort80(t *testing.T) {
+	n := newNetworker(t, Options{})
+	a, b := attach(t, n, "a", TaskOptions{}), attach(t, n, "b", TaskOptions{})
+	for _, address := range []string{"0.0.0.0:80", "[::]:8080"} {
+		var l net.Listener
+		err := inside(t, a, func() (err error) {
+			l, err = net.Listen("tcp", address)
+			return err
+		})
+		if err != nil {
+			t.Fatalf("an application cannot listen on %s: %v", address, err)
+		}
+		serve(t, l, "application of a")
+	}
+	wantAnswer(t, a, CredentialsAddress, 80, "credentials of a")
+	wantAnswer(t, a, netip.MustParseAddr("127.0.0.1"), 80, "application of a")
+	wantAnswer(t, b, a.Address, 80, "application of a") // tasks talk to each other, by the host
+	wantAnswer(t, b, a.Address, 8080, "application of a")
+	if got, err := get(a.Address, 80, netip.Addr{}); err != nil || got != "application of a" {
+		t.Errorf("from the host: %q, %v", got, err)
+	}
+}
+
+// A task with every capability in its own namespace tries to be served as
+// another.
+func TestCredentialsOfAnotherTaskAreOutOfReach(t *testing.T) {
+	n := newNetworker(t, Options{})
+	for _, c := range []struct {
+		name string
+		// attack prepares the attacker; victim may have been misconfigured.
+		attack func(t *testing.T, attacker, victim *TaskNet)
+		source func(attacker, victim *TaskNet) netip.Addr
+	}{
+		{name: "by the victim's address", attack: func(t *testing.T, attacker, victim *TaskNet) {
+			wantNone(t, attacker, victim.Address, 80)
+			dropOwnMetadata(t, attacker)
+		}},
+		{name: "by a route to the victim's address", attack: func(t *testing.T, attacker, victim *TaskNet) {
+			dropOwnMetadata(t, attacker)
+			routeVia(t, attacker, victim.Address)
+		}},
+		{name: "by a route to the victim's address, with its hardware address", attack: func(t *testing.T, attacker, victim *TaskNet) {
+			dropOwnMetadata(t, attacker)
+			routeVia(t, attacker, victim.Address)
+			know(t, attacker, victim.Address, victim.MAC)
+		}},
+		{name: "by a route to the gateway", attack: func(t *testing.T, attacker, victim *TaskNet) {
+			dropOwnMetadata(t, attacker)
+			routeVia(t, attacker, victim.Gateway)
+		}},
+		{name: "through a victim that forwards", attack: func(t *testing.T, attacker, victim *TaskNet) {
+			err := inside(t, victim, func() error { return sysctl("ipv4/ip_forward", "1") })
+			if err != nil {
+				t.Fatal(err)
+			}
+			dropOwnMetadata(t, attacker)
+			routeVia(t, attacker, victim.Address)
+			know(t, attacker, victim.Address, victim.MAC)
+		}},
+		{name: "with the victim's address as source", attack: func(t *testing.T, attacker, victim *TaskNet) {
+			dropOwnMetadata(t, attacker)
+			takeAddress(t, attacker, victim.Address)
+			routeVia(t, attacker, attacker.Gateway)
+		}, source: func(_, victim *TaskNet) netip.Addr { return victim.Address }},
+		{name: "with the metadata link's address as source", attack: func(t *testing.T, attacker, victim *TaskNet) {
+			err := inside(t, victim, func() error { return sysctl("ipv4/ip_forward", "1") })
+			if err != nil {
+				t.Fatal(err)
+			}
+			dropOwnMetadata(t, attacker)
+			takeAddress(t, attacker, metadataSource)
+			routeVia(t, attacker, victim.Address)
+			know(t, attacker, victim.Address, victim.MAC)
+		}, source: func(_, _ *TaskNet) netip.Addr { return metadataSource }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			attacker, victim := attach(t, n, "attacker", TaskOptions{}), attach(t, n, "victim", TaskOptions{})
+			defer n.Detach(t.Context(), "attacker")
+			defer n.Detach(t.Context(), "victim")
+			wantAnswer(t, attacker, CredentialsAddress, 80, "credentials of attacker")
+			c.attack(t, attacker, victim)
+			var source netip.Addr
+			if c.source != nil {
+				source = c.source(attacker, victim)
+			}
+			err := inside(t, attacker, func() error {
+				got, err := get(CredentialsAddress, 80, source)
+				if err == nil {
+					t.Errorf("got %q", got)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantAnswer(t, victim, CredentialsAddress, 80, "credentials of victim")
+		})
+	}
+}
+
+// dropOwnMetadata removes a task's own way to 169.254.170.2 and the block of
+// the link-local range.
+func dropOwnMetadata(t *testing.T, task *TaskNet) {
+	t.Helper()
+	change(t, task, func(h *netlink.Handle, _ netlink.Link) error {
+		return errors.Join(deleteLink(h, metadataLink),
+			h.RouteDel(&netlink.Route{Dst: ipNet(linkLocal), Type: unix.RTN_PROHIBIT}))
+	})
+}
+
+func routeVia(t *testing.T, task *TaskNet, via netip.Addr) {
+	t.Helper()
+	change(t, task, func(h *netlink.Handle, eth0 netlink.Link) error {
+		return h.RouteReplace(&netlink.Route{
+			LinkIndex: eth0.Attrs().Index, Dst: host32(CredentialsAddress), Gw: via.AsSlice(), Flags: int(netlink.FLAG_ONLINK),
+		})
+	})
+}
+
+func know(t *testing.T, task *TaskNet, a netip.Addr, mac net.HardwareAddr) {
+	t.Helper()
+	change(t, task, func(h *netlink.Handle, eth0 netlink.Link) error {
+		return h.NeighSet(&netlink.Neigh{LinkIndex: eth0.Attrs().Index, Family: unix.AF_INET, State: netlink.NUD_PERMANENT, IP: a.AsSlice(), HardwareAddr: mac})
+	})
+}
+
+func takeAddress(t *testing.T, task *TaskNet, a netip.Addr) {
+	t.Helper()
+	change(t, task, func(h *netlink.Handle, eth0 netlink.Link) error {
+		return h.AddrAdd(eth0, &netlink.Addr{IPNet: host32(a), Flags: unix.IFA_F_NOPREFIXROUTE})
+	})
+}
+
+// Frames that a task writes itself, past its own IP stack, must not arrive at
+// another task.
+func TestForgedFramesDoNotArrive(t *testing.T) {
+	n := newNetworker(t, Options{})
+	attacker, victim := attach(t, n, "attacker", TaskOptions{}), attach(t, n, "victim", TaskOptions{})
+	gatewayMAC := hardwareAddr(n.Gateway())
+
+	var received net.PacketConn
+	err := inside(t, victim, func() (err error) {
+		received, err = net.ListenPacket("udp4", "0.0.0.0:9")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer received.Close()
+	arrives := func() bool {
+		received.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		_, _, err := received.ReadFrom(make([]byte, 64))
+		return err == nil
+	}
+	other := victim.Address.Next().Next()
+	otherMAC := hardwareAddr(other)
+	for _, c := range []struct {
+		name           string
+		from, to       net.HardwareAddr
+		source, target netip.Addr
+		want           bool
+	}{
+		{"honest, by the gateway", attacker.MAC, gatewayMAC, attacker.Address, victim.Address, true},
+		{"straight to the victim's port", attacker.MAC, victim.MAC, attacker.Address, victim.Address, false},
+		{"broadcast", attacker.MAC, net.HardwareAddr{255, 255, 255, 255, 255, 255}, attacker.Address, victim.Address, false},
+		{"from another task's address", attacker.MAC, gatewayMAC, other, victim.Address, false},
+		{"from another task's addresses", otherMAC, gatewayMAC, other, victim.Address, false},
+		{"from the gateway's address", attacker.MAC, gatewayMAC, n.Gateway(), victim.Address, false},
+		{"from the metadata address", attacker.MAC, gatewayMAC, CredentialsAddress, victim.Address, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := inside(t, attacker, func() error { return sendUDP(c.from, c.to, c.source, c.target, 9) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := arrives(); got != c.want {
+				t.Errorf("arrived: %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// sendUDP writes one frame with an empty datagram to eth0 of the calling
+// thread's namespace.
+func sendUDP(from, to net.HardwareAddr, source, target netip.Addr, port uint16) error {
+	eth0, err := netlink.LinkByName(taskLink)
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	ip := append([]byte{0x45, 0, 0, 28, 0, 1, 0, 0, 64, unix.IPPROTO_UDP, 0, 0}, source.AsSlice()...)
+	ip = append(ip, target.AsSlice()...)
+	var sum uint32
+	for i := 0; i < len(ip); i += 2 {
+		sum += uint32(ip[i])<<8 | uint32(ip[i+1])
+	}
+	sum = sum>>16 + sum&0xffff
+	sum = ^(sum + sum>>16)
+	ip[10], ip[11] = byte(sum>>8), byte(sum)
+	frame := append(append(append([]byte{}, to...), from...), 8, 0)
+	frame = append(append(frame, ip...), 0x30, 0x39, byte(port>>8), byte(port), 0, 8, 0, 0)
+	frame = append(frame, make([]byte, 60-len(frame))...)
+	return unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: eth0.Attrs().Index, Halen: 6})
+}
+
+func TestMachineMetadataIsOutOfReach(t *testing.T) {
+	n := newNetworker(t, Options{})
+	if got, err := get(IMDSAddress, 80, netip.Addr{}); err != nil || !strings.HasPrefix(got, "outside") {
+		t.Fatalf("the host's own metadata service does not answer: %q, %v", got, err)
+	}
+	task := attach(t, n, "a", TaskOptions{})
+	err := inside(t, task, func() error {
+		_, err := get(IMDSAddress, 80, netip.Addr{})
+		return err
+	})
+	if !errors.Is(err, unix.EACCES) {
+		t.Errorf("blocked with %v, want an immediate %v", err, unix.EACCES)
+	}
+	wantAnswer(t, task, outside, 80, "outside saw "+hostUplink.String()) // masqueraded
+
+	// A task with NET_ADMIN removes its own block: the host still refuses.
+	dropOwnMetadata(t, task)
+	wantNone(t, task, IMDSAddress, 80)
+
+	// The same, were the service on the host itself.
+	lo, err := n.host.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := &netlink.Addr{IPNet: host32(IMDSAddress)}
+	if err := n.host.AddrAdd(lo, address); err != nil {
+		t.Fatal(err)
+	}
+	defer n.host.AddrDel(lo, address)
+	l, err := net.Listen("tcp4", "169.254.169.254:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, l, "the machine's role")
+	if got, err := get(IMDSAddress, 80, netip.Addr{}); err != nil || got != "the machine's role" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	wantNone(t, task, IMDSAddress, 80)
+}
+
+func TestWithoutFirewallTheMachineMetadataStaysOutOfReach(t *testing.T) {
+	n := newNetworker(t, Options{})
+	if n.firewall == nil {
+		t.Skip("this kernel has no nf_tables: every other test shows this one's case")
+	}
+	if err := n.firewall.close(); err != nil {
+		t.Fatal(err)
+	}
+	n.firewall = nil
+	if err := n.withoutFirewall(errors.New("for a test")); err != nil {
+		t.Fatal(err)
+	}
+	if w := strings.Join(n.Info().Warnings, "\n"); !strings.Contains(w, "no outbound NAT: ") {
+		t.Errorf("warnings: %q", w)
+	}
+	a, b := attach(t, n, "a", TaskOptions{}), attach(t, n, "b", TaskOptions{})
+	// The way back exists: only the rule stands between.
+	err := onThread(func() error {
+		if err := enter(outsideNS); err != nil {
+			return err
+		}
+		return netlink.RouteReplace(&netlink.Route{Dst: ipNet(n.subnet), Gw: hostUplink.AsSlice()})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dropOwnMetadata(t, a)
+	wantAnswer(t, a, outside, 80, "outside saw "+a.Address.String())
+	wantNone(t, a, IMDSAddress, 80)
+	routeVia(t, a, b.Address)
+	wantNone(t, a, CredentialsAddress, 80)
+	wantAnswer(t, b, CredentialsAddress, 80, "credentials of b")
+}
+
+func TestInstanceMetadataOfATask(t *testing.T) {
+	n := newNetworker(t, Options{})
+	a := attach(t, n, "a", TaskOptions{IMDS: true})
+	b := attach(t, n, "b", TaskOptions{})
+	wantAnswer(t, a, IMDSAddress, 80, "metadata of a")
+	wantAnswer(t, a, CredentialsAddress, 80, "credentials of a")
+	wantNone(t, b, IMDSAddress, 80)
+}
+
+func TestBlockIMDS(t *testing.T) {
+	n := newNetworker(t, Options{BlockIMDS: true})
+	if _, err := n.Attach(t.Context(), "a", TaskOptions{IMDS: true}); err == nil {
+		t.Error("attached with instance metadata")
+	}
+	wantAnswer(t, attach(t, n, "a", TaskOptions{}), CredentialsAddress, 80, "credentials of a")
+}
+
+func TestHostIsClosedExceptHostPorts(t *testing.T) {
+	n := newNetworker(t, Options{HostPorts: []uint16{4566, 4567}})
+	for _, port := range []int{4566, 4567, 4568} {
+		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		serve(t, l, fmt.Sprint("port ", port))
+	}
+	task := attach(t, n, "a", TaskOptions{})
+	wantAnswer(t, task, n.Gateway(), 4566, "port 4566")
+	wantAnswer(t, task, n.Gateway(), 4567, "port 4567")
+	wantNone(t, task, n.Gateway(), 4568)
+	wantNone(t, task, hostUplink, 4566)
+}
+
+func TestOutsideCannotOpenConnectionsToTasks(t *testing.T) {
+	n := newNetworker(t, Options{})
+	task := attach(t, n, "a", TaskOptions{})
+	var l net.Listener
+	err := inside(t, task, func() (err error) {
+		l, err = net.Listen("tcp4", "0.0.0.0:80")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, l, "application")
+	err = onThread(func() error {
+		if err := enter(outsideNS); err != nil {
+			return err
+		}
+		if err := netlink.RouteReplace(&netlink.Route{Dst: ipNet(n.subnet), Gw: hostUplink.AsSlice()}); err != nil {
+			return err
+		}
+		if got, err := get(task.Address, 80, netip.Addr{}); err == nil {
+			t.Errorf("the outside got %q", got)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestJoinedNamespace(t *testing.T) {
+	n := newNetworker(t, Options{})
+	var ns *os.File
+	err := onThread(func() (err error) {
+		ns, err = newNamespace()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	path := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), ns.Fd())
+	wantAnswer(t, attach(t, n, "a", TaskOptions{NetNS: path}), CredentialsAddress, 80, "credentials of a")
+	if err := n.Detach(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	// The namespace lives on, as a pause container's may, without our links.
+	wantAnswer(t, attach(t, n, "b", TaskOptions{NetNS: path}), CredentialsAddress, 80, "credentials of b")
+
+	for name, path := range map[string]string{
+		"the host's": "/proc/self/ns/net", "a missing file": filepath.Join(t.TempDir(), "none"),
+		"an ordinary file": "/etc/passwd", "another kind of namespace": "/proc/self/ns/uts",
+	} {
+		if _, err := n.Attach(t.Context(), "c", TaskOptions{NetNS: path}); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+}
+
+func TestAttachTwiceAndDetachUnknown(t *testing.T) {
+	n := newNetworker(t, Options{})
+	attach(t, n, "a", TaskOptions{})
+	if _, err := n.Attach(t.Context(), "a", TaskOptions{}); !errors.Is(err, ErrAttached) {
+		t.Errorf("second attach: %v", err)
+	}
+	if err := n.Detach(t.Context(), "never seen"); err != nil {
+		t.Errorf("detach of an unknown task: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := n.Attach(ctx, "b", TaskOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("attach after cancel: %v", err)
+	}
+}
+
+func TestFullSubnet(t *testing.T) {
+	n := newNetworker(t, Options{Subnet: netip.MustParsePrefix("10.99.0.0/29")})
+	for i := range 5 {
+		attach(t, n, fmt.Sprint(i), TaskOptions{})
+	}
+	if _, err := n.Attach(t.Context(), "one more", TaskOptions{}); !errors.Is(err, ErrNoAddress) {
+		t.Fatalf("full subnet: %v", err)
+	}
+	if err := n.Detach(t.Context(), "3"); err != nil {
+		t.Fatal(err)
+	}
+	wantAnswer(t, attach(t, n, "one more", TaskOptions{}), CredentialsAddress, 80, "credentials of one more")
+}
+
+func TestStateDirectoryHasOneOwner(t *testing.T) {
+	dir := t.TempDir()
+	newNetworker(t, Options{StateDir: dir})
+	if _, err := New(Options{StateDir: dir}); !errors.Is(err, ErrInUse) {
+		t.Fatalf("second owner: %v", err)
+	}
+}
+
+func TestTwoBridges(t *testing.T) {
+	one := newNetworker(t, Options{})
+	two := newNetworker(t, Options{Bridge: "remit1"})
+	if one.subnet.Overlaps(two.subnet) {
+		t.Fatalf("both use %v and %v", one.subnet, two.subnet)
+	}
+	a, b := attach(t, one, "same", TaskOptions{}), attach(t, two, "same", TaskOptions{})
+	if err := one.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantAnswer(t, a, CredentialsAddress, 80, "credentials of same")
+	wantAnswer(t, b, CredentialsAddress, 80, "credentials of same")
+	wantAnswer(t, b, outside, 80, "outside saw "+hostUplink.String())
+}
+
+func TestBridgeNames(t *testing.T) {
+	needHost(t)
+	for _, name := range []string{"..", "a/b", "all", "a name", "sixteen-bytes-xx"} {
+		if n, err := New(Options{Bridge: name}); err == nil {
+			n.Close()
+			t.Errorf("bridge %q accepted", name)
+		}
+	}
+	if _, err := New(Options{Bridge: "uplink"}); err == nil || !strings.Contains(err.Error(), "not a bridge") {
+		t.Errorf("a foreign interface as bridge: %v", err)
+	}
+}
+
+func TestNothingIsLeftBehind(t *testing.T) {
+	n := newNetworker(t, Options{})
+	cycle := func(i int) {
+		id := fmt.Sprint("task-", i)
+		task, err := n.Attach(t.Context(), id, TaskOptions{IMDS: i%2 == 0})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &http.Server{}
+		go s.Serve(task.Credentials)
+		s.Close()
+		if err := n.Detach(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cycle(-1) // opens what stays open, such as the poller
+	links, fds, namespaces := countLinks(t, n), countFDs(t), threadNamespaces(t)
+	started := time.Now()
+	for i := range 50 {
+		cycle(i)
+	}
+	t.Logf("one attach and detach: %v", time.Since(started)/50)
+	if got := countLinks(t, n); got != links {
+		t.Errorf("%d links, before %d", got, links)
+	}
+	eventually(t, func() error {
+		if got := countFDs(t); got > fds {
+			return fmt.Errorf("%d file descriptors, before %d", got, fds)
+		}
+		if got := threadNamespaces(t); got != namespaces {
+			return fmt.Errorf("threads in %d network namespaces, before %d", got, namespaces)
+		}
+		return nil
+	})
+	if neighbours, err := n.host.NeighList(n.bridge.Attrs().Index, netlink.FAMILY_V4); err != nil || len(neighbours) > 0 {
+		t.Errorf("neighbours left: %v, %v", neighbours, err)
+	}
+	if len(n.pool.used) > 0 {
+		t.Errorf("addresses left: %v", n.pool.used)
+	}
+	// A failed attach leaves nothing either.
+	if _, err := n.Attach(t.Context(), "bad", TaskOptions{NetNS: "/proc/self/ns/uts"}); err == nil {
+		t.Fatal("attached to a UTS namespace")
+	}
+	if got := countLinks(t, n); got != links || len(n.pool.used) > 0 || len(n.tasks) > 0 {
+		t.Errorf("after a failed attach: %d links, addresses %v, tasks %v", got, n.pool.used, n.tasks)
+	}
+}
+
+func countLinks(t *testing.T, n *Networker) int {
+	links, err := n.host.LinkList()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(links)
+}
+
+func countFDs(t *testing.T) int {
+	runtime.GC()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// threadNamespaces counts the network namespaces that threads of this process
+// are in: one, unless a thread was put back into use in the wrong one.
+func threadNamespaces(t *testing.T) int {
+	threads, err := filepath.Glob("/proc/self/task/*/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, path := range threads {
+		if target, err := os.Readlink(path); err == nil { // a thread may just have ended
+			seen[target] = true
+		}
+	}
+	return len(seen)
+}
+
+func eventually(t *testing.T, check func() error) {
+	t.Helper()
+	var err error
+	for range 50 {
+		if err = check(); err == nil {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Error(err)
+}
+
+func TestSweepAfterADeadAgent(t *testing.T) {
+	needHost(t)
+	dir := t.TempDir()
+	agent, path := start(t, "agent", "STATE="+dir)
+	if _, said := start(t, "hold", "NS="+path); said != "held" {
+		t.Fatal(said)
+	}
+	if err := agent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	agent.Wait()
+
+	n := newNetworker(t, Options{StateDir: dir})
+	orphan := portName(DefaultBridge, "orphan")
+	if _, err := n.host.LinkByName(orphan); err != nil {
+		t.Fatalf("the container that survived does not hold its link: %v", err)
+	}
+	mine := attach(t, n, "mine", TaskOptions{})
+	if err := n.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.host.LinkByName(orphan); err == nil {
+		t.Error("the dead agent's link is still there")
+	}
+	wantAnswer(t, mine, CredentialsAddress, 80, "credentials of mine")
+	wantAnswer(t, attach(t, n, "orphan", TaskOptions{}), CredentialsAddress, 80, "credentials of orphan")
+	if neighbours, err := n.host.NeighList(n.bridge.Attrs().Index, netlink.FAMILY_V4); err != nil {
+		t.Fatal(err)
+	} else {
+		for _, e := range neighbours {
+			if e.State == netlink.NUD_PERMANENT && !n.pool.subnet.Contains(netip.MustParseAddr(e.IP.String())) {
+				t.Errorf("neighbour left: %v", e)
+			}
+		}
+	}
+}
+
+func TestCloseRemovesEverything(t *testing.T) {
+	needHost(t)
+	n, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	task, err := n.Attach(t.Context(), "a", TaskOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := netlink.LinkByName(DefaultBridge); err == nil {
+		t.Error("the bridge is still there")
+	}
+	if _, err := task.Credentials.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener after Close: %v", err)
+	}
+	if _, err := n.Attach(t.Context(), "b", TaskOptions{}); !errors.Is(err, ErrClosed) {
+		t.Errorf("attach after Close: %v", err)
+	}
+	if err := n.Sweep(t.Context()); !errors.Is(err, ErrClosed) {
+		t.Errorf("sweep after Close: %v", err)
+	}
+	if err := n.Detach(t.Context(), "a"); err != nil {
+		t.Errorf("detach after Close: %v", err)
+	}
+}
