@@ -160,6 +160,15 @@ func appendQuery(b []byte, raw, skip string) []byte {
 	return b
 }
 
+// canonicalKeys spares the headers that most requests sign an allocation.
+var canonicalKeys = map[string]string{
+	"content-type":         "Content-Type",
+	"x-amz-content-sha256": "X-Amz-Content-Sha256",
+	"x-amz-date":           "X-Amz-Date",
+	"x-amz-security-token": "X-Amz-Security-Token",
+	"x-amz-target":         "X-Amz-Target",
+}
+
 // appendHeaders appends the canonical headers, each with its newline.
 func appendHeaders(b []byte, r *http.Request, names []string) []byte {
 	for _, name := range names {
@@ -178,7 +187,11 @@ func appendHeaders(b []byte, r *http.Request, names []string) []byte {
 		case "transfer-encoding":
 			b = appendTrimmed(b, strings.Join(r.TransferEncoding, ","))
 		default:
-			for i, v := range r.Header[http.CanonicalHeaderKey(name)] {
+			key, ok := canonicalKeys[name]
+			if !ok {
+				key = http.CanonicalHeaderKey(name)
+			}
+			for i, v := range r.Header[key] {
 				if i > 0 {
 					b = append(b, ',')
 				}

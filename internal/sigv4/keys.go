@@ -20,19 +20,21 @@ type signingKey struct {
 	spare  atomic.Pointer[macState]
 }
 
-type macState struct{ h hash.Hash }
+type macState struct {
+	h   hash.Hash
+	out [sha256.Size]byte
+}
 
 // sum returns HMAC(key, data) in hexadecimal.
 func (k *signingKey) sum(data []byte) (out [2 * sha256.Size]byte) {
 	m := k.spare.Swap(nil)
 	if m == nil {
-		m = &macState{hmac.New(sha256.New, k.key[:])}
+		m = &macState{h: hmac.New(sha256.New, k.key[:])}
 	} else {
 		m.h.Reset()
 	}
 	m.h.Write(data)
-	var raw [sha256.Size]byte
-	hex.Encode(out[:], m.h.Sum(raw[:0]))
+	hex.Encode(out[:], m.h.Sum(m.out[:0]))
 	k.spare.Store(m)
 	return out
 }

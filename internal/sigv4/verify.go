@@ -19,11 +19,12 @@ const (
 // Verify checks that r, as parsed into q, was signed with the secret access
 // key, for the time now.
 //
-// bodySHA256 returns the SHA-256 of the body in hexadecimal; it is called only
-// when needed, after the cheap checks and at most once. Pass nil for a body
-// that must not be read yet: the declared hash is then taken as signed, and the
-// body is to be read through [NewBody], which checks it. Without a declared
-// hash, nil is refused unless the body is empty.
+// bodySHA256 returns the SHA-256 of the body in hexadecimal. It is called at
+// most once, and where the request declares a hash only after the signature has
+// proved good, so that strangers cannot make us hash. Pass nil for a body that
+// must not be read yet: the declared hash is then taken as signed, and the body
+// is to be read through [NewBody], which checks it. Without a declared hash, nil
+// is refused unless the body is empty.
 //
 // Payload words such as UNSIGNED-PAYLOAD are accepted for S3 alone.
 func (q *Request) Verify(r *http.Request, secret string, now time.Time, bodySHA256 func() (string, error)) *Error {
@@ -45,6 +46,14 @@ func (q *Request) Verify(r *http.Request, secret string, now time.Time, bodySHA2
 	}
 	if !cached {
 		keys.put(scope, key)
+	}
+	if bodySHA256 != nil && isHex64(q.PayloadHash) {
+		switch got, err := bodySHA256(); {
+		case err != nil:
+			return bodyUnreadable()
+		case got != q.PayloadHash:
+			return &Error{Kind: BadPayloadHash, Message: textBadSignature, Presigned: q.Presigned}
+		}
 	}
 	q.key = key
 	return nil
@@ -79,11 +88,7 @@ func (q *Request) checkTime(now time.Time) *Error {
 // checkSigned refuses a request with headers that change its meaning and are
 // not covered by the signature.
 func (q *Request) checkSigned(r *http.Request) *Error {
-	signed := func(name string) bool {
-		_, ok := slices.BinarySearch(q.SignedHeaders, name)
-		return ok
-	}
-	if !signed("host") {
+	if !slices.Contains(q.SignedHeaders, "host") {
 		return &Error{Kind: UnsignedHeader, Presigned: q.Presigned,
 			Message: "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."}
 	}
@@ -92,7 +97,7 @@ func (q *Request) checkSigned(r *http.Request) *Error {
 		if name != "Content-Md5" && !(len(name) > 6 && strings.EqualFold(name[:6], "X-Amz-")) {
 			continue
 		}
-		if !signed(strings.ToLower(name)) {
+		if !slices.ContainsFunc(q.SignedHeaders, func(s string) bool { return strings.EqualFold(s, name) }) {
 			return &Error{Kind: UnsignedHeader, Presigned: q.Presigned,
 				Message: "'" + clip(name) + "' must be a 'SignedHeader' in the AWS Authorization."}
 		}
@@ -128,20 +133,9 @@ func (q *Request) payloadHash(r *http.Request, bodySHA256 func() (string, error)
 			return q.PayloadHash, nil
 		}
 	default:
-		if !isHex64(q.PayloadHash) {
-			break
-		}
-		if bodySHA256 == nil {
+		if isHex64(q.PayloadHash) {
 			return q.PayloadHash, nil
 		}
-		h, err := bodySHA256()
-		if err != nil {
-			return "", bodyUnreadable()
-		}
-		if h != q.PayloadHash {
-			return "", &Error{Kind: BadPayloadHash, Message: textBadSignature, Presigned: q.Presigned}
-		}
-		return h, nil
 	}
 	return "", &Error{Kind: BadPayloadHash, Message: textPayloadHash, Presigned: q.Presigned,
 		s3: spelling{"InvalidArgument", http.StatusBadRequest, textPayloadHash}}
