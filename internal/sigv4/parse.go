@@ -232,11 +232,10 @@ func (q *Request) finish(credential, signedHeaders string) (*Request, *Error) {
 	}
 	q.AccessKeyID, q.Date, q.Region, q.Service = scope[0], scope[1], scope[2], scope[3]
 	if q.Date != q.stamp[:8] {
-		name := "X-Amz-Date"
 		return nil, malformed(ScopeMismatch, q.Presigned,
 			"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '"+
 				clip(q.Date)+"' != '"+q.stamp[:8]+"', from '"+q.stamp+"'.",
-			`Invalid credential date "`+clip(q.Date)+`". This date is not the same as `+name+`: "`+q.stamp[:8]+`".`)
+			`Invalid credential date "`+clip(q.Date)+`". This date is not the same as X-Amz-Date: "`+q.stamp[:8]+`".`)
 	}
 	if scope[4] != terminator {
 		return nil, malformed(ScopeMismatch, q.Presigned,
@@ -286,7 +285,7 @@ type queryAuth struct {
 // names count exactly as written. bad is set when one stands there twice, since
 // two readers could then disagree on which of them was signed.
 func authParams(raw string) (p queryAuth, bad bool) {
-	// The shortest name looked for; most queries hold none.
+	// Most queries hold none of them.
 	if !strings.Contains(raw, "X-Amz-") && !strings.Contains(raw, "AWSAccessKeyId") && !strings.Contains(raw, "SignatureVersion") {
 		return p, false
 	}
