@@ -216,6 +216,7 @@ func (n *Networker) reserve(taskID string) (*attachment, error) {
 // attach runs on a thread of its own and moves between three namespaces.
 func (n *Networker) attach(ctx context.Context, a *attachment, o TaskOptions) error {
 	b := &a.build
+	defer b.finish()
 	if err := b.openTaskNamespace(o.NetNS); err != nil {
 		return err
 	}
@@ -239,8 +240,13 @@ func (n *Networker) attach(ctx context.Context, a *attachment, o TaskOptions) er
 	if err := b.configureSide(ctx, o.IMDS); err != nil {
 		return err
 	}
-	if o.IMDS {
-		return b.routeIMDS()
+	for _, l := range []struct {
+		handle *netlink.Handle
+		name   string
+	}{{n.host, a.port}, {n.host, n.bridgeName}, {b.taskHandle, taskLink}, {b.taskHandle, metadataLink}, {b.sideHandle, sideLink}} {
+		if err := awaitUp(ctx, l.handle, l.name); err != nil {
+			return err
+		}
 	}
 	return nil
 }

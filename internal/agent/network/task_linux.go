@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -59,9 +60,28 @@ var applicationSettings = []setting{
 
 // taskBuild carries one Attach through its steps.
 type taskBuild struct {
-	ns, side    *os.File
+	ns          *os.File
 	credentials net.Listener
 	imds        net.Listener
+
+	// Needed during Attach only. A handle speaks to the namespace that it was
+	// opened in, on whatever thread.
+	side                   *os.File
+	taskHandle, sideHandle *netlink.Handle
+}
+
+// finish closes what only the building needed.
+func (b *taskBuild) finish() {
+	if b.side != nil {
+		b.side.Close()
+		b.side = nil
+	}
+	for _, h := range []**netlink.Handle{&b.taskHandle, &b.sideHandle} {
+		if *h != nil {
+			(*h).Close()
+			*h = nil
+		}
+	}
 }
 
 func (b *taskBuild) close() {
@@ -70,10 +90,8 @@ func (b *taskBuild) close() {
 			l.Close()
 		}
 	}
-	for _, f := range []*os.File{b.ns, b.side} {
-		if f != nil {
-			f.Close()
-		}
+	if b.ns != nil {
+		b.ns.Close()
 	}
 }
 
@@ -117,7 +135,7 @@ func (b *taskBuild) configureTask(address, gateway netip.Addr, subnet netip.Pref
 	if err != nil {
 		return fmt.Errorf("netlink in the task namespace: %w", err)
 	}
-	defer h.Close()
+	b.taskHandle = h
 
 	// The block comes first: at no moment does link-local traffic follow the
 	// default route.
@@ -183,7 +201,7 @@ func (b *taskBuild) configureSide(ctx context.Context, withIMDS bool) error {
 	if err != nil {
 		return fmt.Errorf("netlink in the side namespace: %w", err)
 	}
-	defer h.Close()
+	b.sideHandle = h
 	if err := linkUp(h, "lo"); err != nil {
 		return err
 	}
@@ -205,25 +223,39 @@ func (b *taskBuild) configureSide(ctx context.Context, withIMDS bool) error {
 	if err := h.AddrAdd(md, &netlink.Addr{IPNet: host32(IMDSAddress)}); err != nil {
 		return fmt.Errorf("%s address: %w", sideLink, err)
 	}
-	b.imds, err = listen(ctx, IMDSAddress)
-	return err
-}
-
-// routeIMDS runs in the task namespace.
-func (b *taskBuild) routeIMDS() error {
-	if err := enter(b.ns); err != nil {
+	if b.imds, err = listen(ctx, IMDSAddress); err != nil {
 		return err
 	}
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-	if err != nil {
-		return fmt.Errorf("netlink in the task namespace: %w", err)
-	}
-	defer h.Close()
-	l, err := h.LinkByName(metadataLink)
+	l, err := b.taskHandle.LinkByName(metadataLink)
 	if err != nil {
 		return fmt.Errorf("%s: %w", metadataLink, err)
 	}
-	return linkRoute(h, l, metadataSource, sideLinkMAC, IMDSAddress)
+	return linkRoute(b.taskHandle, l, metadataSource, sideLinkMAC, IMDSAddress)
+}
+
+// awaitUp waits until a link carries packets. The kernel starts the queue of a
+// veth end some time after its peer came up, and until then drops what is sent:
+// a task's first request for credentials would hang for the second that TCP
+// takes to try again.
+func awaitUp(ctx context.Context, h *netlink.Handle, name string) error {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		l, err := h.LinkByName(name)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if l.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s: link is still %v after 10 s", name, l.Attrs().OperState)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
 
 // pointToPoint configures one end of the link between a task and its side.
