@@ -1,0 +1,5 @@
+//go:build !linux
+
+package runtimetest
+
+func sharedNetwork(b *bed) { b.Skip("network namespaces are Linux's") }
