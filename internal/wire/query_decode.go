@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"encoding/base64"
+	"mime"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/remit-ecs/remit/internal/api"
+)
+
+// maxParameters bounds the number of pairs in a form.
+const maxParameters = 100_000
+
+// isForm reports whether the body of a request is a form.
+func isForm(h http.Header) bool {
+	t, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	return t == "application/x-www-form-urlencoded"
+}
+
+// formOf returns the parameters of a Query request: those of the query string
+// and those of the body. A parameter that stands in both is refused, since
+// whoever looked at only one of them was looking at another request.
+func formOf(r *http.Request, body []byte) (url.Values, *api.Error) {
+	form, err := parseForm(r.URL.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	if r.Method != http.MethodPost || !isForm(r.Header) {
+		return form, nil
+	}
+	inBody, err := parseForm(string(body))
+	if err != nil {
+		return nil, err
+	}
+	if len(form) == 0 {
+		return inBody, nil
+	}
+	for k, v := range inBody {
+		if _, ok := form[k]; ok {
+			return nil, api.Malformed("The parameter " + clip(k) + " stands in the query string and in the body.")
+		}
+		form[k] = v
+	}
+	return form, nil
+}
+
+func parseForm(raw string) (url.Values, *api.Error) {
+	if strings.Count(raw, "&") >= maxParameters {
+		return nil, errLarge
+	}
+	form, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, api.Malformed("The parameters are not correctly URL-encoded.")
+	}
+	for k, v := range form {
+		if len(v) > 1 {
+			return nil, api.Malformed("The parameter " + clip(k) + " stands more than once.")
+		}
+		if !utf8.ValidString(k) || !utf8.ValidString(v[0]) {
+			return nil, api.Malformed("The parameters are not UTF-8.")
+		}
+	}
+	return form, nil
+}
+
+// clip shortens what a caller sent so that it can stand in a message.
+func clip(s string) string {
+	if len(s) > 128 {
+		return strings.ToValidUTF8(s[:128], "") + "..."
+	}
+	return s
+}
+
+// node is a parameter name taken apart at its dots: Tags.member.1.Key.
+type node struct {
+	value string
+	set   bool // value was sent
+	kids  map[string]*node
+}
+
+func decodeQuery(shapes []api.Shape, shape int, r Request, v reflect.Value) *api.Error {
+	form, err := formOf(r.HTTP, r.Body)
+	if err != nil {
+		return err
+	}
+	root := &node{}
+	s := &shapes[shape]
+	left := budget(maxMemory)
+	for k, vs := range form {
+		// Only what the operation knows is worth a tree.
+		head, _, _ := strings.Cut(k, ".")
+		if memberIndex(s, []byte(head), 0) < 0 {
+			continue
+		}
+		n := root
+		for depth := 0; ; depth++ {
+			part, rest, more := strings.Cut(k, ".")
+			if depth > maxDepth {
+				return errDeep
+			}
+			kid := n.kids[part]
+			if kid == nil {
+				if !left.spend(reflect.TypeFor[node]().Size() + 64) {
+					return errLarge
+				}
+				if n.kids == nil {
+					n.kids = make(map[string]*node)
+				}
+				kid = &node{}
+				n.kids[part] = kid
+			}
+			if n, k = kid, rest; !more {
+				break
+			}
+		}
+		n.value, n.set = vs[0], true
+	}
+	d := queryDecoder{shapes: shapes, left: left}
+	return d.structure(s, root, v)
+}
+
+type queryDecoder struct {
+	shapes []api.Shape
+	left   budget
+}
+
+func (d *queryDecoder) structure(s *api.Shape, n *node, v reflect.Value) *api.Error {
+	for i := range s.Members {
+		m := &s.Members[i]
+		ms := &d.shapes[m.Shape]
+		name := m.WireName()
+		flat := m.Flattened || ms.Flattened
+		if flat && ms.Kind == api.List && ms.MemberName != "" {
+			name = ms.MemberName
+		}
+		kid := n.kids[name]
+		if kid == nil {
+			continue
+		}
+		if err := d.value(ms, kid, v.Field(i), flat); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *queryDecoder) value(s *api.Shape, n *node, f reflect.Value, flat bool) *api.Error {
+	switch s.Kind {
+	case api.Structure:
+		if f.Kind() == reflect.Pointer && !d.left.spend(f.Type().Elem().Size()) {
+			return errLarge
+		}
+		return d.structure(s, n, target(f))
+	case api.List:
+		f.Set(reflect.MakeSlice(f.Type(), 0, 0))
+		elem := &d.shapes[s.Elem]
+		name := s.MemberName
+		if name == "" {
+			name = "member"
+		}
+		items, err := d.items(n, name, flat)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			if !d.left.spend(2 * f.Type().Elem().Size()) {
+				return errLarge
+			}
+			if err := d.value(elem, item, appendZero(f), elem.Flattened); err != nil {
+				return err
+			}
+		}
+		return nil
+	case api.Map:
+		f.Set(reflect.MakeMap(f.Type()))
+		elem := &d.shapes[s.Value]
+		items, err := d.items(n, "entry", flat)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			key, value := item.kids[orDefault(s.KeyName, "key")], item.kids[orDefault(s.ValueName, "value")]
+			if key == nil || !key.set || value == nil {
+				return api.Malformed("An entry of a map needs a key and a value.")
+			}
+			entry := reflect.New(f.Type().Elem()).Elem()
+			if !d.left.spend(2 * (entry.Type().Size() + 16)) {
+				return errLarge
+			}
+			if err := d.value(elem, value, entry, elem.Flattened); err != nil {
+				return err
+			}
+			f.SetMapIndex(reflect.ValueOf(key.value), entry)
+		}
+		return nil
+	}
+	if !n.set {
+		return api.Malformed("A simple value was expected where parameters with dots were found.")
+	}
+	return setText(s, f, n.value)
+}
+
+func orDefault(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// items returns the numbered entries below n in the order of their numbers.
+// Numbers may have gaps, as with AWS; two spellings of one number are refused.
+func (d *queryDecoder) items(n *node, name string, flat bool) ([]*node, *api.Error) {
+	if !flat {
+		inner := n.kids[name]
+		if inner == nil {
+			if len(n.kids) > 0 || n.value != "" {
+				return nil, api.Malformed("A list or map is written as NAME." + name + ".N.")
+			}
+			return nil, nil // "Name=" is an empty list
+		}
+		n = inner
+	}
+	type numbered struct {
+		at int
+		n  *node
+	}
+	items := make([]numbered, 0, len(n.kids))
+	for k, kid := range n.kids {
+		at, err := strconv.ParseUint(k, 10, 31)
+		if err != nil || at == 0 {
+			return nil, api.Malformed("'" + clip(k) + "' is not the number of an entry.")
+		}
+		items = append(items, numbered{int(at), kid})
+	}
+	slices.SortFunc(items, func(x, y numbered) int { return x.at - y.at })
+	out := make([]*node, len(items))
+	for i, it := range items {
+		if i > 0 && items[i-1].at == it.at {
+			return nil, api.Malformed("The entry " + strconv.Itoa(it.at) + " stands more than once.")
+		}
+		out[i] = it.n
+	}
+	return out, nil
+}
+
+// setText stores a value that is written as text: in a form, a header, a query
+// string, or XML.
+func setText(s *api.Shape, f reflect.Value, text string) *api.Error {
+	switch s.Kind {
+	case api.String:
+		target(f).SetString(text)
+		return nil
+	case api.Boolean:
+		switch {
+		case strings.EqualFold(text, "true"):
+			target(f).SetBool(true)
+		case strings.EqualFold(text, "false"):
+			target(f).SetBool(false)
+		default:
+			return api.Malformed("'" + clip(text) + "' can not be converted to a Boolean.")
+		}
+		return nil
+	case api.Blob:
+		blob, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+		if err != nil || f.Kind() != reflect.Slice {
+			return api.Malformed("A blob must be base64.")
+		}
+		f.SetBytes(blob)
+		return nil
+	case api.Integer, api.Long, api.Float, api.Double, api.Timestamp:
+		return setNumber(s, f, text)
+	}
+	return api.Malformed("'" + clip(text) + "' can not be converted to " + article(s.Kind) + ".")
+}
