@@ -1,0 +1,155 @@
+// Package audit is the trail: one CloudTrail-shaped record for each request,
+// with what was asked of the policy engine beside it.
+//
+// The gateway builds a Record and appends it in the same commit as the change
+// that it tells of; service/cloudtrail reads it back. Nothing here decides
+// anything, and no secret enters a Record: parameters arrive redacted.
+package audit
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/remit-ecs/remit/internal/session"
+)
+
+// Record is one event in CloudTrail's JSON shape.
+// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
+type Record struct {
+	EventVersion        string         `json:"eventVersion"`
+	UserIdentity        UserIdentity   `json:"userIdentity"`
+	EventTime           string         `json:"eventTime"` // RFC 3339, seconds, UTC
+	EventSource         string         `json:"eventSource"`
+	EventName           string         `json:"eventName"`
+	AWSRegion           string         `json:"awsRegion"`
+	SourceIPAddress     string         `json:"sourceIPAddress"`
+	UserAgent           string         `json:"userAgent"`
+	ErrorCode           string         `json:"errorCode,omitempty"`
+	ErrorMessage        string         `json:"errorMessage,omitempty"`
+	RequestParameters   any            `json:"requestParameters"`
+	ResponseElements    any            `json:"responseElements"`
+	AdditionalEventData *Additional    `json:"additionalEventData,omitempty"`
+	RequestID           string         `json:"requestID"`
+	EventID             string         `json:"eventID"`
+	ReadOnly            bool           `json:"readOnly"`
+	Resources           []Resource     `json:"resources,omitempty"`
+	EventType           string         `json:"eventType"`
+	ManagementEvent     bool           `json:"managementEvent"`
+	RecipientAccountID  string         `json:"recipientAccountId"`
+	EventCategory       string         `json:"eventCategory"`
+}
+
+// Additional carries what CloudTrail has no field for.
+type Additional struct {
+	IAM  string `json:"remitIam,omitempty"`  // the mode when it was not strict
+	Asks []Ask  `json:"remitAsks,omitempty"` // what was asked of the policy engine, in order
+}
+
+// Ask is one question and its answer as the trail keeps it.
+type Ask struct {
+	Principal string `json:"principal"`
+	RoleARN   string `json:"roleArn,omitempty"`
+	Action    string `json:"action"`
+	Resource  string `json:"resource"`
+	Allowed   bool   `json:"allowed"`
+	Why       string `json:"why,omitempty"` // the statement that decided, or AWS's refusal text
+	Fix       string `json:"fix,omitempty"` // for a refusal: the statement that would allow it
+}
+
+// Resource is an entry of a record's resources.
+type Resource struct {
+	ARN       string `json:"ARN"`
+	AccountID string `json:"accountId,omitempty"`
+	Type      string `json:"type,omitempty"`
+}
+
+// UserIdentity says who called.
+// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html
+type UserIdentity struct {
+	Type           string          `json:"type"`
+	PrincipalID    string          `json:"principalId,omitempty"`
+	ARN            string          `json:"arn,omitempty"`
+	AccountID      string          `json:"accountId,omitempty"`
+	AccessKeyID    string          `json:"accessKeyId,omitempty"`
+	UserName       string          `json:"userName,omitempty"`
+	SessionContext *SessionContext `json:"sessionContext,omitempty"`
+	InvokedBy      string          `json:"invokedBy,omitempty"`
+}
+
+// SessionContext tells of temporary credentials.
+type SessionContext struct {
+	SessionIssuer SessionIssuer     `json:"sessionIssuer"`
+	Attributes    map[string]string `json:"attributes"`
+}
+
+// SessionIssuer is the role behind a session. Its ARN keeps the role's path,
+// which the session's ARN drops.
+type SessionIssuer struct {
+	Type        string `json:"type"`
+	PrincipalID string `json:"principalId"`
+	ARN         string `json:"arn"`
+	AccountID   string `json:"accountId"`
+	UserName    string `json:"userName"`
+}
+
+// Identity renders a principal as CloudTrail does.
+func Identity(p *session.Principal) UserIdentity {
+	switch p.Type {
+	case session.Root:
+		return UserIdentity{Type: "Root", PrincipalID: p.Account, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID}
+	case session.User:
+		return UserIdentity{Type: "IAMUser", PrincipalID: p.UserID, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID, UserName: p.UserName}
+	case session.AssumedRole:
+		id, _, _ := strings.Cut(p.UserID, ":")
+		return UserIdentity{
+			Type: "AssumedRole", PrincipalID: p.UserID, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID, InvokedBy: p.InvokedBy,
+			SessionContext: &SessionContext{
+				SessionIssuer: SessionIssuer{Type: "Role", PrincipalID: id, ARN: p.RoleARN, AccountID: p.Account, UserName: p.RoleName},
+				Attributes:    map[string]string{"creationDate": Time(p.IssuedAt), "mfaAuthenticated": "false"},
+			},
+		}
+	case session.Service:
+		return UserIdentity{Type: "AWSService", InvokedBy: p.Service}
+	}
+	return UserIdentity{Type: "Unknown"}
+}
+
+// Time renders an instant as records print it.
+func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+
+// Stream is the name of the stream that holds an account's records of a region.
+func Stream(account, region string) string { return "trail/" + account + "/" + region }
+
+// Encode renders a record for the stream.
+func (r *Record) Encode() ([]byte, error) { return json.Marshal(r) }
+
+// Decode reads a record back.
+func Decode(b []byte) (*Record, error) {
+	var r Record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
+
+// ReadOnly says whether an operation changes nothing, judged as CloudTrail
+// does, by its name. Assuming a role changes nothing either.
+func ReadOnly(op string) bool {
+	for _, p := range [...]string{"Get", "List", "Describe", "Head", "BatchGet", "BatchCheck", "Lookup", "Filter", "AssumeRole", "Discover", "Poll", "StartTelemetrySession", "Simulate"} {
+		if strings.HasPrefix(op, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// dataEvents are the operations that CloudTrail counts as data events.
+var dataEvents = map[string]bool{
+	"GetObject": true, "HeadObject": true, "PutObject": true, "DeleteObject": true, "DeleteObjects": true, "CopyObject": true,
+	"UploadPart": true, "UploadPartCopy": true, "CreateMultipartUpload": true, "CompleteMultipartUpload": true, "AbortMultipartUpload": true,
+	"ListObjects": true, "ListObjectsV2": true, "ListParts": true, "PutLogEvents": true, "GetLogEvents": true, "FilterLogEvents": true,
+}
+
+// Management says whether an operation is a management event.
+func Management(op string) bool { return !dataEvents[op] }

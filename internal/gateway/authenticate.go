@@ -1,0 +1,158 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/remit-ecs/remit/internal/api"
+	"github.com/remit-ecs/remit/internal/session"
+	"github.com/remit-ecs/remit/internal/sigv4"
+	"github.com/remit-ecs/remit/internal/store"
+	"github.com/remit-ecs/remit/internal/wire"
+)
+
+// recognise finds the operation and reads what has to be read before the
+// signature can be checked.
+func (g *Gateway) recognise(c *Call, w http.ResponseWriter, r *http.Request) (*api.OpInfo, *sigv4.Request, body, *api.Error) {
+	q, serr := sigv4.Parse(r)
+	signing := ""
+	if q != nil {
+		signing = q.Service
+		c.Region, c.facts.Region = q.Region, q.Region
+	}
+	var b body
+	// Only S3 streams, and S3 names its operation in path and query.
+	streams := signing == "s3" || signing == "" && r.Header.Get("X-Amz-Target") == "" && !isForm(r)
+	if !streams {
+		raw, err := readBody(w, r)
+		if err != nil {
+			return nil, q, b, err
+		}
+		b.bytes = raw
+	}
+	op, err := wire.Recognise(g.mux.services, r, signing, b.bytes)
+	if err != nil {
+		// An unsigned request is told that first, as AWS does.
+		if q == nil && g.Mode != Off {
+			return op, q, b, g.signatureError(op, serr)
+		}
+		return op, q, b, err
+	}
+	switch {
+	case streams && op.StreamingInput:
+		b.stream = r.Body
+	case streams:
+		raw, err := readBody(w, r)
+		if err != nil {
+			return op, q, b, err
+		}
+		b.bytes = raw
+	}
+	if q == nil && (g.Mode != Off || serr != nil && serr.Kind != sigv4.Missing) {
+		return op, q, b, g.signatureError(op, serr)
+	}
+	return op, q, b, nil
+}
+
+func isForm(r *http.Request) bool {
+	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") && r.Method == http.MethodPost
+}
+
+// authenticate checks the signature and turns the key into a principal.
+func (g *Gateway) authenticate(c *Call, r *http.Request, q *sigv4.Request, b body) *api.Error {
+	if g.Mode == Off {
+		g.takeAtItsWord(c, q)
+		return nil
+	}
+	p, secret, err := g.resolve(c, g.Store.View(c.Context), q)
+	if err != nil {
+		return err
+	}
+	if serr := q.CheckScope(c.Op.Service.SigningName, ""); serr != nil {
+		return g.signatureError(c.Op, serr)
+	}
+	serr := q.Verify(r, secret, c.Time, func() (string, error) {
+		if b.stream != nil {
+			return "", errors.New("a streamed body has no hash before it is read")
+		}
+		sum := sha256.Sum256(b.bytes)
+		return hex.EncodeToString(sum[:]), nil
+	})
+	if serr != nil {
+		return g.signatureError(c.Op, serr)
+	}
+	c.Principal, c.Account = p, p.Account
+	return nil
+}
+
+// resolve finds the secret behind an access key id, and whose it is.
+func (g *Gateway) resolve(c *Call, r store.Reader, q *sigv4.Request) (*session.Principal, string, *api.Error) {
+	if q.SessionToken != "" {
+		p, secret, err := g.Sealer.Open(q.AccessKeyID, q.SessionToken, c.Time)
+		switch {
+		case errors.Is(err, session.ErrExpired):
+			return nil, "", api.ExpiredToken()
+		case err != nil:
+			return nil, "", api.InvalidClientToken()
+		}
+		p.AccessKeyID = q.AccessKeyID
+		return &p, secret, nil
+	}
+	if k, ok := g.RootKeys[q.AccessKeyID]; ok {
+		return rootOf(k.Account, q.AccessKeyID), k.Secret, nil
+	}
+	if secret, p, ok := g.Keys.Key(r, q.AccessKeyID); ok {
+		return p, secret, nil
+	}
+	return nil, "", api.InvalidClientToken()
+}
+
+func rootOf(account, keyID string) *session.Principal {
+	return &session.Principal{Type: session.Root, Account: account, ARN: "arn:aws:iam::" + account + ":root", UserID: account, AccessKeyID: keyID}
+}
+
+var accountID = regexp.MustCompile(`^[0-9]{12}$`)
+
+// takeAtItsWord makes a principal without checking anything: the mode "off".
+// A session of ours still is itself, so that a task sees its own role.
+func (g *Gateway) takeAtItsWord(c *Call, q *sigv4.Request) {
+	account, key := g.Account, ""
+	if q != nil {
+		key = q.AccessKeyID
+		if q.SessionToken != "" {
+			if p, _, err := g.Sealer.Open(q.AccessKeyID, q.SessionToken, c.Time); err == nil {
+				p.AccessKeyID = key
+				c.Principal, c.Account = &p, p.Account
+				return
+			}
+		}
+		if accountID.MatchString(key) {
+			account = key
+		}
+	}
+	if c.Region == "" {
+		c.Region = "us-east-1"
+	}
+	c.Principal, c.Account = rootOf(account, key), account
+}
+
+// signatureError words what is wrong with a signature as the service of the
+// operation would; where no operation was recognised, as an S3 endpoint does,
+// which is what answers any path.
+func (g *Gateway) signatureError(op *api.OpInfo, e *sigv4.Error) *api.Error {
+	f := sigv4.S3
+	if op != nil {
+		switch {
+		case op.Service.Protocol.IsJSON():
+			f = sigv4.JSON
+		case op.Service.Protocol == api.Query || op.Service.Protocol == api.EC2Query:
+			f = sigv4.Query
+		}
+	}
+	code, status := e.Code(f)
+	return api.Errorf(code, status, api.FaultClient, "%s", e.Text(f))
+}

@@ -1,0 +1,115 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/remit-ecs/remit/internal/api"
+	"github.com/remit-ecs/remit/internal/authz"
+	"github.com/remit-ecs/remit/internal/blob"
+	"github.com/remit-ecs/remit/internal/clock"
+	"github.com/remit-ecs/remit/internal/session"
+	"github.com/remit-ecs/remit/internal/store"
+)
+
+// Mode is how far IAM binds.
+type Mode string
+
+// The modes. Strict is the default and the only one in which roles bind.
+const (
+	Strict Mode = "strict" // verify signatures, enforce policies
+	Soft   Mode = "soft"   // verify signatures, record what would be denied, allow it
+	Off    Mode = "off"    // verify nothing, take any key as the account's root
+)
+
+// ParseMode reads a mode as the --iam flag spells it.
+func ParseMode(s string) (Mode, error) {
+	switch m := Mode(s); m {
+	case Strict, Soft, Off:
+		return m, nil
+	}
+	return "", fmt.Errorf("IAM mode %q is not one of strict, soft, off", s)
+}
+
+// Keys finds long-term access keys. service/iam implements it.
+type Keys interface {
+	// Key returns the secret and the owner of an access key; false where the
+	// key does not exist or is inactive.
+	Key(r store.Reader, keyID string) (secret string, owner *session.Principal, ok bool)
+}
+
+// Config is what a Gateway is built from.
+type Config struct {
+	Mode     Mode
+	Account  string // the account that anonymous trouble and, with Off, unknown keys belong to
+	Store    *store.Store
+	Blobs    *blob.Store
+	Clock    clock.Clock
+	Sealer   *session.Sealer
+	Keys     Keys
+	Authz    *authz.Authorizer
+	Log      *slog.Logger
+	PageKey  []byte // authenticates pagination tokens
+	RootKeys map[string]RootKey
+	// Validate checks every answer against the model. Tests switch it on.
+	Validate bool
+}
+
+// RootKey is an access key of an account's root user. It stands in the
+// configuration, not in IAM.
+type RootKey struct {
+	Account string
+	Secret  string
+}
+
+// Gateway serves registered operations.
+type Gateway struct {
+	Config
+	mux *Mux
+	// auditLost is set while the trail cannot be written: then everything is
+	// refused, because what is not audited must not happen.
+	auditLost atomic.Bool
+}
+
+// New returns a gateway over the operations of m.
+func New(c Config, m *Mux) *Gateway { return &Gateway{Config: c, mux: m} }
+
+// Mux returns what is registered.
+func (g *Gateway) Mux() *Mux { return g.mux }
+
+// ServeHTTP serves one AWS API request.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.serve(w, r) }
+
+// Invoker calls operations from inside the process, as one principal. It
+// cannot be made outside this package: cmd hands them out with As, and the
+// listeners get one for the principal that they authenticated.
+type Invoker struct {
+	g         *Gateway
+	principal *session.Principal
+}
+
+// As returns an Invoker for an AWS service acting by itself. Its calls are
+// authorised and audited like anybody's.
+func (g *Gateway) As(service string) *Invoker {
+	return &Invoker{g: g, principal: authz.Service(service)}
+}
+
+// For returns an Invoker for a principal that a listener has authenticated
+// through this gateway (the owner of a registry token).
+func (g *Gateway) For(p *session.Principal) *Invoker { return &Invoker{g: g, principal: p} }
+
+// Principal is who the Invoker calls as.
+func (i *Invoker) Principal() *session.Principal { return i.principal }
+
+// Invoke calls an operation in the process: it enters the path where a decoded
+// request would, and is authorised, audited and committed the same way.
+func Invoke[In, Out any](ctx context.Context, i *Invoker, t Target, op api.Op[In, Out], in *In) (*Out, error) {
+	out, err := i.g.invoke(ctx, i.principal, t, op.Info, in)
+	if err != nil {
+		return nil, err
+	}
+	return out.(*Out), nil
+}

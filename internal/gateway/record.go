@@ -1,0 +1,174 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/remit-ecs/remit/internal/api"
+	"github.com/remit-ecs/remit/internal/audit"
+	"github.com/remit-ecs/remit/internal/authz"
+	"github.com/remit-ecs/remit/internal/id"
+	"github.com/remit-ecs/remit/internal/session"
+	"github.com/remit-ecs/remit/internal/wire"
+	"github.com/remit-ecs/remit/policy"
+)
+
+// commit makes the call's changes and its audit record durable together. A
+// call that changed nothing only appends its record.
+func (g *Gateway) commit(c *Call, in, out any) error {
+	if !c.Tx.Dirty() {
+		if err := g.recordAlone(c, in, out, nil); err != nil {
+			return err
+		}
+		return nil
+	}
+	rec, err := g.record(c, in, out, nil).Encode()
+	if err != nil {
+		return fmt.Errorf("audit record: %w", err)
+	}
+	c.Tx.Append(g.stream(c), rec)
+	return c.Tx.Commit(c.Context)
+}
+
+// recordAlone appends the record of a call without changes. A record that
+// cannot be written makes the call fail, and everything after it until the
+// trail can be written again.
+func (g *Gateway) recordAlone(c *Call, in, out any, refusal *api.Error) *api.Error {
+	rec, err := g.record(c, in, out, refusal).Encode()
+	if err == nil {
+		// The client may be gone; what it asked for still belongs in the trail.
+		err = g.Store.Append(context.WithoutCancel(c.Context), g.stream(c), rec)
+	}
+	if err != nil {
+		g.auditLost.Store(true)
+		return api.Unavailable("The audit trail cannot be written.", err)
+	}
+	return nil
+}
+
+// probeAudit tries the trail again after it was lost.
+func (g *Gateway) probeAudit(ctx context.Context) error {
+	if err := g.Store.Append(ctx, "trail/probe", []byte("{}")); err != nil {
+		return err
+	}
+	g.auditLost.Store(false)
+	return nil
+}
+
+func (g *Gateway) stream(c *Call) string {
+	region := c.Region
+	if region == "" {
+		region = "us-east-1"
+	}
+	return audit.Stream(c.Account, region)
+}
+
+func (g *Gateway) record(c *Call, in, out any, refusal *api.Error) *audit.Record {
+	r := &audit.Record{
+		EventVersion:       "1.11",
+		EventTime:          audit.Time(c.Time),
+		AWSRegion:          c.Region,
+		UserAgent:          c.UserAgent,
+		RequestID:          c.RequestID,
+		EventID:            id.UUID(id.Random),
+		EventType:          "AwsApiCall",
+		EventCategory:      "Management",
+		RecipientAccountID: c.Account,
+	}
+	if c.SourceIP.IsValid() {
+		r.SourceIPAddress = c.SourceIP.Unmap().String()
+	}
+	if p := c.Principal; p != nil {
+		r.UserIdentity = audit.Identity(p)
+		if p.Type == session.Service {
+			r.SourceIPAddress, r.UserAgent = p.Service, p.Service
+		}
+	} else {
+		r.UserIdentity = audit.UserIdentity{Type: "Unknown"}
+	}
+	if op := c.Op; op != nil {
+		r.EventSource, r.EventName = op.Service.EventSource, op.Name
+		r.ReadOnly, r.ManagementEvent = audit.ReadOnly(op.Name), audit.Management(op.Name)
+		if !r.ManagementEvent {
+			r.EventCategory = "Data"
+		}
+		if in != nil {
+			r.RequestParameters = wire.RedactedInput(op, in)
+		}
+		if out != nil && !r.ReadOnly {
+			r.ResponseElements = wire.RedactedOutput(op, out)
+		}
+	}
+	if refusal != nil {
+		spelled := wire.Spell(service(c.Op), refusal)
+		r.ErrorCode, r.ErrorMessage = strings.TrimSuffix(spelled.Code, "Exception"), spelled.Message
+		if spelled.Idea != api.IdeaAccessDenied {
+			r.ErrorCode = spelled.Code
+		}
+	}
+	r.AdditionalEventData = g.additional(c)
+	seen := map[string]bool{}
+	for _, v := range c.asked {
+		if res := v.Ask.Resource; res != "*" && !seen[res] {
+			seen[res] = true
+			r.Resources = append(r.Resources, audit.Resource{ARN: res, AccountID: v.Ask.Account})
+		}
+	}
+	return r
+}
+
+func (g *Gateway) additional(c *Call) *audit.Additional {
+	if len(c.asked) == 0 && g.Mode == Strict {
+		return nil
+	}
+	a := &audit.Additional{}
+	if g.Mode != Strict {
+		a.IAM = string(g.Mode)
+	}
+	for i := range c.asked {
+		a.Asks = append(a.Asks, askRecord(&c.asked[i]))
+	}
+	return a
+}
+
+func askRecord(v *authz.Verdict) audit.Ask {
+	a := audit.Ask{Principal: v.Principal.ARN, RoleARN: v.Principal.RoleARN, Action: v.Ask.Action, Resource: v.Ask.Resource, Allowed: v.Allowed}
+	if v.Allowed {
+		a.Why = grantedBy(v)
+		return a
+	}
+	a.Why = v.Message()
+	if v.Gone {
+		a.Why += " (the role or user behind the session no longer exists)"
+		return a
+	}
+	a.Fix = v.Reasons().Suggest()
+	return a
+}
+
+// grantedBy names what allowed: the statement of which policy, or the rule.
+func grantedBy(v *authz.Verdict) string {
+	d := &v.Decision
+	st := d.Statement.Get()
+	if st == nil {
+		switch {
+		case v.Principal.Type == session.Root:
+			return "root user of the account"
+		case d.Layer == policy.LayerNone:
+			return "always allowed"
+		}
+		return d.Layer.String()
+	}
+	by := d.Statement.Policy.Name
+	if by == "" {
+		by = d.Statement.Policy.ARN
+	}
+	if d.Layer == policy.LayerTrust {
+		by = "trust policy"
+	}
+	if st.Sid != "" {
+		return by + ", statement " + st.Sid
+	}
+	return fmt.Sprintf("%s, statement %d", by, d.Statement.Index+1)
+}

@@ -1,0 +1,295 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+
+	"github.com/remit-ecs/remit/internal/api"
+	"github.com/remit-ecs/remit/internal/authz"
+	"github.com/remit-ecs/remit/internal/id"
+	"github.com/remit-ecs/remit/internal/session"
+	"github.com/remit-ecs/remit/internal/store"
+	"github.com/remit-ecs/remit/internal/wire"
+)
+
+// maxBody bounds a request body that is not streamed: the largest of the
+// served APIs is ecr:UploadLayerPart with 20 MiB in base64.
+const maxBody = 32 << 20
+
+// serve is the life of one request; DESIGN.md numbers the steps.
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
+	// 1. Arrive.
+	c := g.arrive(r)
+	var op *api.OpInfo
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			g.Log.Error("panic", "request", c.RequestID, "operation", name(op), "panic", p, "stack", string(debug.Stack()))
+			wire.EncodeError(service(op), w, c.RequestID, api.Internal(fmt.Errorf("panic: %v", p)))
+		}
+	}()
+
+	// 2. Recognise. The body of all but the streamed operations is read here:
+	// query requests name their operation in it, and signatures cover it.
+	op, q, body, err := g.recognise(c, w, r)
+	if err != nil {
+		g.refuse(c, w, op, err)
+		return
+	}
+	c.Op = op
+
+	// 3. Authenticate: signature before parameters, as AWS does.
+	if err := g.authenticate(c, r, q, body); err != nil {
+		g.refuse(c, w, op, err)
+		return
+	}
+	e, err := g.mux.find(op)
+	if err != nil {
+		g.refuse(c, w, op, err)
+		return
+	}
+
+	// 4. Decode and check.
+	in := op.NewInput()
+	if err := wire.DecodeInput(op, wire.Request{HTTP: r, Body: body.bytes}, in); err != nil {
+		g.refuse(c, w, op, err)
+		return
+	}
+	if err := wire.Validate(op, in); err != nil {
+		g.refuse(c, w, op, err)
+		return
+	}
+	if e.spool {
+		if err := g.spool(c, e, in, r, q, body); err != nil {
+			g.refuse(c, w, op, err)
+			return
+		}
+	}
+
+	// 5 to 9.
+	out, err := g.run(c, e, in)
+	if err != nil {
+		g.answerError(c, w, op, err)
+		return
+	}
+
+	// 10. Answer.
+	if g.Validate {
+		if err := wire.ValidateOutput(op, out); err != nil {
+			g.answerError(c, w, op, api.Internal(fmt.Errorf("answer does not fit the model: %w", err)))
+			return
+		}
+	}
+	if err := wire.EncodeOutput(op, w, c.RequestID, out); err != nil {
+		g.Log.Warn("answer not delivered", "request", c.RequestID, "operation", op.Action(), "error", err)
+	}
+}
+
+// run is steps 5 to 9: read, ask, decide, do, commit; again on a conflict. The
+// audit record is durable before run returns, whatever the outcome.
+func (g *Gateway) run(c *Call, e *entry, in any) (any, *api.Error) {
+	if g.auditLost.Load() {
+		if err := g.probeAudit(c.Context); err != nil {
+			return nil, api.Unavailable("The audit trail cannot be written; nothing is served until it can.", err)
+		}
+	}
+	for attempt := 0; ; attempt++ {
+		// 5. Read.
+		c.Home = e.homeShard(c, in)
+		c.Tx = g.Store.Begin(c.Context, c.Home)
+		c.IDs = id.NewSeeded(c.seed[:])
+		c.asked, c.after = c.asked[:0], nil
+
+		// 6. Ask. 7. Decide. 8. Do.
+		out, err := g.attempt(c, e, in)
+		if err != nil {
+			apiErr := g.asAPI(c, err)
+			closeOutput(out)
+			if aerr := g.recordAlone(c, in, nil, apiErr); aerr != nil {
+				return nil, aerr
+			}
+			return nil, apiErr
+		}
+
+		// 9. Commit.
+		cerr := g.commit(c, in, out)
+		if cerr == nil {
+			for _, f := range c.after {
+				f()
+			}
+			return out, nil
+		}
+		closeOutput(out)
+		if errors.Is(cerr, store.ErrConflict) && attempt < 50 && c.Context.Err() == nil {
+			continue
+		}
+		return nil, api.Unavailable("The request could not be committed.", cerr)
+	}
+}
+
+func (g *Gateway) attempt(c *Call, e *entry, in any) (any, error) {
+	asks, err := e.rule(c, in)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.decide(c, asks); err != nil {
+		return nil, err
+	}
+	return e.do(c, in)
+}
+
+// decide answers the questions in order; the first refusal ends it. In soft
+// mode a refusal is recorded and passed over.
+func (g *Gateway) decide(c *Call, asks []authz.Ask) error {
+	if len(asks) == 0 {
+		return api.AccessDenied("the operation asked for nothing: " + c.Op.Action())
+	}
+	for _, ask := range asks {
+		v := g.Authz.Decide(c.Tx, c.Principal, &c.facts, ask)
+		c.asked = append(c.asked, v)
+		if !v.Allowed && g.Mode == Strict {
+			return v.Refusal()
+		}
+	}
+	return nil
+}
+
+// Ask answers a further question from within a handler, where only the
+// handler's own reading shows what must be asked (the key of a secret). It is
+// recorded like those of the rule.
+func (c *Call) Ask(asks ...authz.Ask) error { return c.g.decide(c, asks) }
+
+func (g *Gateway) arrive(r *http.Request) *Call {
+	c := g.newCall(r.Context())
+	c.HTTP, c.Host, c.Scheme, c.UserAgent = r, r.Host, "http", r.UserAgent()
+	if r.TLS != nil {
+		c.Scheme, c.facts.TLS = "https", true
+	}
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		c.SourceIP, _ = netip.ParseAddr(host)
+	}
+	c.facts.SourceIP, c.facts.UserAgent = c.SourceIP, c.UserAgent
+	return c
+}
+
+func (g *Gateway) newCall(ctx context.Context) *Call {
+	c := &Call{g: g, Context: ctx, Time: g.Clock.Now(), RequestID: id.UUID(id.Random), Account: g.Account}
+	if _, err := rand.Read(c.seed[:]); err != nil {
+		panic(err) // crypto/rand does not fail on supported systems
+	}
+	c.facts.Time = c.Time
+	return c
+}
+
+// invoke runs an operation for a caller inside the process.
+func (g *Gateway) invoke(ctx context.Context, p *session.Principal, t Target, op *api.OpInfo, in any) (any, error) {
+	c := g.newCall(ctx)
+	c.Op, c.Principal, c.Target = op, p, t
+	c.Account, c.Region = t.Account, t.Region
+	if c.Account == "" {
+		c.Account = p.Account
+	}
+	c.UserAgent = p.Service
+	c.facts.UserAgent, c.facts.Region = c.UserAgent, t.Region
+	if p.Type == session.Service {
+		c.facts.SourceARN, c.facts.SourceAcct = t.SourceARN, t.Account
+	}
+	e, err := g.mux.find(op)
+	if err != nil {
+		return nil, err
+	}
+	if err := wire.Validate(op, in); err != nil {
+		return nil, err
+	}
+	out, err := g.run(c, e, in)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// refuse answers a request that never reached its operation.
+func (g *Gateway) refuse(c *Call, w http.ResponseWriter, op *api.OpInfo, err *api.Error) {
+	c.Op = op
+	if aerr := g.recordAlone(c, nil, nil, err); aerr != nil {
+		err = aerr
+	}
+	g.answerError(c, w, op, err)
+}
+
+func (g *Gateway) answerError(c *Call, w http.ResponseWriter, op *api.OpInfo, err *api.Error) {
+	if err.Fault == api.FaultServer {
+		g.Log.Error("request failed", "request", c.RequestID, "operation", name(op), "principal", arnOf(c.Principal), "error", err, "cause", errors.Unwrap(err))
+	}
+	wire.EncodeError(service(op), w, c.RequestID, err)
+}
+
+// asAPI turns whatever a handler returned into what a client may see.
+func (g *Gateway) asAPI(c *Call, err error) *api.Error {
+	var e *api.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return api.Internal(err)
+}
+
+// body is a request body, read or still to be streamed.
+type body struct {
+	bytes  []byte
+	stream io.ReadCloser // set for operations that stream; bytes is nil then
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *api.Error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	var buf bytes.Buffer
+	if n := r.ContentLength; n > 0 && n <= maxBody {
+		buf.Grow(int(n))
+	}
+	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return nil, api.TooLarge(fmt.Sprintf("The request body exceeds the limit of %d bytes.", tooLarge.Limit))
+		}
+		return nil, api.Malformed("The request body could not be read.")
+	}
+	return buf.Bytes(), nil
+}
+
+func closeOutput(out any) {
+	if s, ok := out.(interface{ Stream() io.Closer }); ok {
+		closeQuietly(s.Stream())
+	}
+}
+
+func name(op *api.OpInfo) string {
+	if op == nil {
+		return ""
+	}
+	return op.Action()
+}
+
+func service(op *api.OpInfo) *api.Service {
+	if op == nil {
+		return nil
+	}
+	return op.Service
+}
+
+func arnOf(p *session.Principal) string {
+	if p == nil {
+		return ""
+	}
+	return p.ARN
+}

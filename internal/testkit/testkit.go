@@ -1,0 +1,239 @@
+// Package testkit starts the gateway with some services inside a test: a real
+// store in a temporary directory, real signatures, a real listener, and
+// principals whose policies the test writes down.
+//
+// It is for the tests of services, which need neither IAM nor containers.
+// Package testkit/whole starts everything.
+package testkit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/remit-ecs/remit/internal/audit"
+	"github.com/remit-ecs/remit/internal/authz"
+	"github.com/remit-ecs/remit/internal/blob"
+	"github.com/remit-ecs/remit/internal/clock"
+	"github.com/remit-ecs/remit/internal/gateway"
+	"github.com/remit-ecs/remit/internal/id"
+	"github.com/remit-ecs/remit/internal/seal"
+	"github.com/remit-ecs/remit/internal/session"
+	"github.com/remit-ecs/remit/internal/store"
+	"github.com/remit-ecs/remit/policy"
+)
+
+// Account and Region are where tests happen.
+const (
+	Account = "111122223333"
+	Region  = "eu-west-1"
+
+	rootKey    = "AKIAROOTROOTROOTROOT"
+	rootSecret = "root/secret/of/the/test/kit/1234567890ab"
+)
+
+// Registrar is a service.
+type Registrar interface{ Register(*gateway.Mux) }
+
+// Kit is a running gateway.
+type Kit struct {
+	Store   *store.Store
+	Blobs   *blob.Store
+	Seal    *seal.Keyring
+	Sealer  *session.Sealer
+	Clock   clock.Clock
+	Mux     *gateway.Mux
+	Authz   *authz.Authorizer
+	Gateway *gateway.Gateway
+	URL     string
+	Server  *httptest.Server
+
+	t testing.TB
+
+	mu    sync.Mutex
+	roles map[string][]policy.Attached // identity-based policies by role ARN
+	trust map[string]policy.Attached   // trust policies by role ARN
+	gone  map[string]bool
+}
+
+// Option changes the kit before it starts.
+type Option func(*Kit)
+
+// WithClock makes the kit use a clock of the test.
+func WithClock(c clock.Clock) Option { return func(k *Kit) { k.Clock = c } }
+
+// New starts a gateway with the services that build returns. Everything ends
+// with the test.
+func New(t testing.TB, build func(k *Kit) []Registrar, opts ...Option) *Kit {
+	t.Helper()
+	dir := t.TempDir()
+	k := &Kit{t: t, Clock: clock.Real, Seal: seal.NewEphemeral(), Mux: gateway.NewMux(), roles: map[string][]policy.Attached{}, trust: map[string]policy.Attached{}, gone: map[string]bool{}}
+	for _, o := range opts {
+		o(k)
+	}
+	var err error
+	if k.Store, err = store.Open(context.Background(), dir+"/state.db", store.Options{Clock: k.Clock}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = k.Store.Close() })
+	if k.Blobs, err = blob.Open(dir + "/blobs"); err != nil {
+		t.Fatal(err)
+	}
+	if k.Sealer, err = session.NewSealer(k.Seal.Derive("sessions", session.KeySize)); err != nil {
+		t.Fatal(err)
+	}
+	k.Authz = &authz.Authorizer{Sources: sources{k}, Resources: map[string]authz.ResourcePolicy{}}
+	k.Gateway = gateway.New(gateway.Config{
+		Mode: gateway.Strict, Account: Account, Store: k.Store, Blobs: k.Blobs, Clock: k.Clock, Sealer: k.Sealer,
+		Keys: noKeys{}, Authz: k.Authz, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), PageKey: k.Seal.Derive("pages", 32),
+		RootKeys: map[string]gateway.RootKey{rootKey: {Account: Account, Secret: rootSecret}},
+		Validate: true,
+	}, k.Mux)
+	for _, s := range build(k) {
+		s.Register(k.Mux)
+	}
+	k.Server = httptest.NewServer(k.Gateway)
+	t.Cleanup(k.Server.Close)
+	k.URL = k.Server.URL
+	return k
+}
+
+// Root is the configuration of the account's root user.
+func (k *Kit) Root() aws.Config { return k.config(rootKey, rootSecret, "") }
+
+func (k *Kit) config(key, secret, token string) aws.Config {
+	return aws.Config{
+		Region:           Region,
+		BaseEndpoint:     aws.String(k.URL),
+		Credentials:      credentials.NewStaticCredentialsProvider(key, secret, token),
+		RetryMaxAttempts: 1,
+	}
+}
+
+// With is the configuration of a fresh role session whose role has exactly
+// these identity-based policies: JSON documents.
+func (k *Kit) With(policies ...string) aws.Config {
+	k.t.Helper()
+	name := "role-" + id.Hex(id.Random, 4)
+	k.Role(name, "", policies...)
+	return k.Session(name, "session", time.Hour)
+}
+
+// Role declares a role. An empty trust policy means that it is never assumed.
+func (k *Kit) Role(name, trust string, policies ...string) (arn string) {
+	k.t.Helper()
+	arn = "arn:aws:iam::" + Account + ":role/" + name
+	var docs []policy.Attached
+	for i, p := range policies {
+		doc, err := policy.Parse(policy.KindIdentity, []byte(p))
+		if err != nil {
+			k.t.Fatalf("policy of %s: %v", name, err)
+		}
+		docs = append(docs, policy.Attached{Layer: policy.LayerIdentity, Name: fmt.Sprintf("policy-%d", i+1), Document: doc})
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.roles[arn] = docs
+	delete(k.gone, arn)
+	if trust != "" {
+		doc, err := policy.Parse(policy.KindTrust, []byte(trust))
+		if err != nil {
+			k.t.Fatalf("trust policy of %s: %v", name, err)
+		}
+		k.trust[arn] = policy.Attached{Layer: policy.LayerTrust, Document: doc}
+	}
+	return arn
+}
+
+// Delete makes a role, and with it its sessions, cease to exist.
+func (k *Kit) Delete(arn string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.roles, arn)
+	delete(k.trust, arn)
+	k.gone[arn] = true
+}
+
+// Session mints credentials of a declared role.
+func (k *Kit) Session(role, sessionName string, ttl time.Duration) aws.Config {
+	k.t.Helper()
+	p := k.Principal(role, sessionName)
+	c, err := k.Sealer.Mint(*p, id.AccessKeyID(id.Random, id.Temporary, Account), ttl, k.Clock.Now())
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return k.config(c.AccessKeyID, c.SecretAccessKey, c.SessionToken)
+}
+
+// Principal is a session of a role as the gateway sees it.
+func (k *Kit) Principal(role, sessionName string) *session.Principal {
+	return &session.Principal{
+		Type: session.AssumedRole, Account: Account,
+		ARN:     "arn:aws:sts::" + Account + ":assumed-role/" + role + "/" + sessionName,
+		UserID:  "AROATESTTESTTESTTEST1:" + sessionName,
+		RoleARN: "arn:aws:iam::" + Account + ":role/" + role, RoleName: role, RoleID: "AROATESTTESTTESTTEST1", SessionName: sessionName,
+	}
+}
+
+// Trail reads the audit records of the test's account and region, oldest first.
+func (k *Kit) Trail() []*audit.Record {
+	k.t.Helper()
+	recs, err := k.Store.ReadStream(context.Background(), audit.Stream(Account, Region), 0, 10000)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	out := make([]*audit.Record, len(recs))
+	for i, r := range recs {
+		if out[i], err = audit.Decode(r.Data); err != nil {
+			k.t.Fatal(err)
+		}
+	}
+	return out
+}
+
+// Allow is a policy document that allows actions on a resource.
+func Allow(resource string, actions ...string) string {
+	b, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []any{
+		map[string]any{"Effect": "Allow", "Action": actions, "Resource": resource},
+	}})
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// TrustService is a trust policy for an AWS service.
+func TrustService(service string) string {
+	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + service + `"},"Action":"sts:AssumeRole"}]}`
+}
+
+// sources answers from what the test declared.
+type sources struct{ k *Kit }
+
+func (s sources) Identity(_ store.Reader, p *session.Principal) authz.Identity {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	if s.k.gone[p.RoleARN] {
+		return authz.Identity{Gone: true}
+	}
+	return authz.Identity{Policies: s.k.roles[p.RoleARN]}
+}
+
+func (s sources) Trust(_ store.Reader, roleARN string) (*policy.Attached, bool) {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	t, ok := s.k.trust[roleARN]
+	return &t, ok
+}
+
+type noKeys struct{}
+
+func (noKeys) Key(store.Reader, string) (string, *session.Principal, bool) { return "", nil, false }
