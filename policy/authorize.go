@@ -137,17 +137,6 @@ func (v *verdicts) findings() [7]*finding {
 	return [...]*finding{&v.rcp, &v.scp, &v.vpce, &v.resource, &v.identity, &v.boundary, &v.session}
 }
 
-// isTrustAction reports whether an sts action is governed by trust policies. The
-// comparison allocates nothing for names as AWS spells them.
-func isTrustAction(name string) bool {
-	for _, a := range [...]string{"assumerole", "assumerolewithsaml", "assumerolewithwebidentity", "tagsession", "setsourceidentity", "setcontext"} {
-		if equalLower(name, a) {
-			return true
-		}
-	}
-	return false
-}
-
 // decide combines the findings.
 func (v *verdicts) decide(q *query, s *Set) Decision {
 	for _, f := range v.findings() {

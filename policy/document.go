@@ -274,8 +274,7 @@ func (c *compiler) actions(st *Statement, m *member) {
 
 func (c *compiler) resources(st *Statement, m *member) {
 	for _, n := range c.texts(&m.value, false) {
-		// S3's policies may name a bucket of their own without "arn:"; nothing
-		// else may, so whatever is no ARN simply matches nothing.
+		// Whatever is no ARN simply matches nothing.
 		st.resources = append(st.resources, compileResource(n.text, c.doc.Version == version2012))
 	}
 }

@@ -183,20 +183,24 @@ func readVariable(text string, i int) (v variable, char string, end int) {
 
 // pattern is an element of Resource or NotResource.
 type pattern struct {
-	form form
-	text string // as written; without the final '*' of formPrefix
-	glob arn.Pattern
-	vars []variable
+	form   form
+	text   string // of formExact and formPrefix, there without the final '*'
+	glob   arn.Pattern
+	vars   []variable
+	source string // as written
 }
 
 // compileResource compiles an ARN pattern. Policy variables are active only
 // after the fifth colon.
 func compileResource(text string, variables bool) pattern {
+	p := compileARN(text, variables)
+	p.source = text
+	return p
+}
+
+func compileARN(text string, variables bool) pattern {
 	if text == "*" {
-		return pattern{form: formAnything, text: text}
-	}
-	if !strings.Contains(text, ":") && strings.Trim(text, "*") != "" {
-		return pattern{form: formExact, text: "\x00" + text} // no ARN: matches nothing
+		return pattern{form: formAnything}
 	}
 	head, tail := text, ""
 	if i := fifthColon(text); i >= 0 {
@@ -205,7 +209,7 @@ func compileResource(text string, variables bool) pattern {
 	if variables && strings.Contains(tail, "${") {
 		parts, vars := splitVariables(tail, arn.Wild)
 		parts = append([]arn.Part{{Kind: arn.Wild, Text: head}}, parts...)
-		return pattern{form: formGlob, text: text, glob: arn.CompileParts(arn.Resource, parts...), vars: vars}
+		return pattern{form: formGlob, glob: arn.CompileParts(arn.Resource, parts...), vars: vars}
 	}
 	if tail != "" && !strings.ContainsAny(head, "*?") {
 		switch i := strings.IndexAny(tail, "*?"); {
@@ -215,7 +219,7 @@ func compileResource(text string, variables bool) pattern {
 			return pattern{form: formPrefix, text: text[:len(text)-1]}
 		}
 	}
-	return pattern{form: formGlob, text: text, glob: arn.Compile(arn.Resource, text)}
+	return pattern{form: formGlob, glob: arn.Compile(arn.Resource, text)}
 }
 
 func fifthColon(text string) int {
