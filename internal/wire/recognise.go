@@ -85,7 +85,7 @@ func byTarget(services []*api.Service, r *http.Request, signingName string, targ
 		prefix, name = name[:dot], name[dot+1:]
 	}
 	for _, s := range services {
-		if s.TargetPrefix != prefix || !s.Protocol.IsJSON() {
+		if !s.Protocol.IsJSON() || !isTarget(s.TargetPrefix, prefix) {
 			continue
 		}
 		op := s.Op(name)
@@ -270,4 +270,11 @@ func inTemplate(op *api.OpInfo, key string) bool {
 		}
 	}
 	return false
+}
+
+// isTarget compares the prefix of a target with the model's. CloudTrail's model
+// qualifies it (com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101), and
+// AWS takes it with and without; the Go SDK sends it without.
+func isTarget(model, sent string) bool {
+	return model == sent || strings.HasSuffix(model, "."+sent)
 }
