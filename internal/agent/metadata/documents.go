@@ -25,13 +25,17 @@ type TaskMetadata struct {
 	AvailabilityZoneID string              `json:"AvailabilityZoneID,omitempty"`
 	LaunchType         string              `json:"LaunchType,omitempty"`
 	VPCID              string              `json:"VPCID,omitempty"`
-	Containers         []ContainerMetadata `json:"Containers"`
+	Group              string              `json:"Group,omitempty"`
+	Containers         []ContainerMetadata `json:"Containers,omitempty"`
 	// TaskTags and ContainerInstanceTags appear in taskWithTags only.
-	TaskTags                map[string]string        `json:"TaskTags,omitempty"`
-	ContainerInstanceTags   map[string]string        `json:"ContainerInstanceTags,omitempty"`
+	TaskTags              map[string]string `json:"TaskTags,omitempty"`
+	ContainerInstanceTags map[string]string `json:"ContainerInstanceTags,omitempty"`
+	// Errors tell in taskWithTags why tags are missing.
+	Errors                  []TagError               `json:"Errors,omitempty"`
 	ClockDrift              *ClockDrift              `json:"ClockDrift,omitempty"`
 	EphemeralStorageMetrics *EphemeralStorageMetrics `json:"EphemeralStorageMetrics,omitempty"`
-	FaultInjectionEnabled   bool                     `json:"FaultInjectionEnabled"`
+	// FaultInjectionEnabled is left out of version 3; nil means false.
+	FaultInjectionEnabled *bool `json:"FaultInjectionEnabled,omitempty"`
 }
 
 // ContainerMetadata is the container document of version 4.
@@ -65,6 +69,16 @@ type ContainerMetadata struct {
 	Networks     []Network         `json:"Networks,omitempty"`
 	Snapshotter  string            `json:"Snapshotter,omitempty"`
 	RestartCount *int              `json:"RestartCount,omitempty"`
+}
+
+// TagError is a failed look-up of tags.
+type TagError struct {
+	ErrorField   string `json:"ErrorField,omitempty"`
+	ErrorCode    string `json:"ErrorCode,omitempty"`
+	ErrorMessage string `json:"ErrorMessage,omitempty"`
+	StatusCode   int    `json:"StatusCode,omitempty"`
+	RequestID    string `json:"RequestId,omitempty"`
+	ResourceARN  string `json:"ResourceARN,omitempty"`
 }
 
 // Limits of a task (CPU in vCPUs) or of a container (CPU in units of 1/1024
@@ -110,6 +124,7 @@ type Network struct {
 	DomainNameSearchList     []string `json:"DomainNameSearchList,omitempty"`
 	PrivateDNSName           string   `json:"PrivateDNSName,omitempty"`
 	SubnetGatewayIPv4Address string   `json:"SubnetGatewayIpv4Address,omitempty"`
+	SubnetGatewayIPv6Address string   `json:"SubnetGatewayIpv6Address,omitempty"`
 }
 
 // ClockDrift tells how far the host's clock may be off, in milliseconds.
@@ -127,9 +142,10 @@ type EphemeralStorageMetrics struct {
 
 // documents are the rendered answers for one state of the task.
 type documents struct {
-	task, taskWithTags, taskV3 []byte
-	containers                 map[string]containerDocuments // by metadata id
-	dockerIDs                  []string
+	task, taskWithTags     []byte
+	taskV3, taskWithTagsV3 []byte
+	containers             map[string]containerDocuments // by metadata id
+	dockerIDs              []string
 }
 
 type containerDocuments struct {
@@ -139,9 +155,6 @@ type containerDocuments struct {
 
 func render(m TaskMetadata) (*documents, error) {
 	d := &documents{containers: make(map[string]containerDocuments, len(m.Containers))}
-	if m.Containers == nil {
-		m.Containers = []ContainerMetadata{}
-	}
 	var err error
 	encode := func(v any) []byte {
 		b, e := json.Marshal(v)
@@ -150,11 +163,13 @@ func render(m TaskMetadata) (*documents, error) {
 		}
 		return b
 	}
-	d.taskWithTags = encode(m)
-	m.TaskTags, m.ContainerInstanceTags = nil, nil
-	d.task = encode(m)
+	if m.FaultInjectionEnabled == nil {
+		m.FaultInjectionEnabled = new(bool)
+	}
+	d.taskWithTags, d.taskWithTagsV3 = encode(m), encode(version3(m))
+	m.TaskTags, m.ContainerInstanceTags, m.Errors = nil, nil, nil
 	old := version3(m)
-	d.taskV3 = encode(old)
+	d.task, d.taskV3 = encode(m), encode(old)
 	for i, c := range m.Containers {
 		if c.DockerID != "" {
 			d.dockerIDs = append(d.dockerIDs, c.DockerID)
@@ -170,8 +185,8 @@ func render(m TaskMetadata) (*documents, error) {
 
 // version3 removes what version 4 added to the documents.
 func version3(m TaskMetadata) TaskMetadata {
-	m.ServiceName, m.LaunchType, m.VPCID, m.AvailabilityZoneID = "", "", "", ""
-	m.ClockDrift, m.EphemeralStorageMetrics = nil, nil
+	m.ServiceName, m.Group, m.LaunchType, m.VPCID, m.AvailabilityZoneID = "", "", "", "", ""
+	m.ClockDrift, m.EphemeralStorageMetrics, m.FaultInjectionEnabled = nil, nil, nil
 	containers := make([]ContainerMetadata, len(m.Containers))
 	for i, c := range m.Containers {
 		c.LogDriver, c.LogOptions, c.ContainerARN, c.Snapshotter, c.RestartCount = "", nil, "", "", nil

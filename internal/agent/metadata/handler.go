@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -54,7 +55,12 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id, v2 := strings.CutPrefix(path, "/v2/credentials")
 	v2 = v2 && (id == "" || id[0] == '/')
 	v1 := path == "/v1/credentials" || path == "/v1/credentials/"
-	if !h.task.limit.take(now) {
+	authorized := h.token == "" || equal(r.Header.Get("Authorization"), h.token)
+	limit := &h.task.limit
+	if !authorized {
+		limit = &h.task.anonymous
+	}
+	if !limit.take(now) {
 		// Before anything else: a client that ignores the limit costs little.
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(http.StatusTooManyRequests)
@@ -71,11 +77,11 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case v2:
-		h.credentials(w, r, now, strings.TrimPrefix(id, "/"), true)
+		h.credentials(w, r, now, strings.TrimPrefix(id, "/"), authorized, true)
 	case v1:
 		// A parameter that cannot be parsed is no id.
 		q, _ := url.ParseQuery(r.URL.RawQuery)
-		h.credentials(w, r, now, q.Get("id"), false)
+		h.credentials(w, r, now, q.Get("id"), authorized, false)
 	case strings.HasPrefix(path, "/v4/"):
 		h.metadata(w, r, path[len("/v4/"):], true)
 	case strings.HasPrefix(path, "/v3/"):
@@ -92,12 +98,12 @@ type credentialsError struct {
 	HTTPErrorCode int    `json:"HTTPErrorCode"`
 }
 
-func (h handler) credentials(w http.ResponseWriter, r *http.Request, now time.Time, id string, v2 bool) {
+func (h handler) credentials(w http.ResponseWriter, r *http.Request, now time.Time, id string, authorized, v2 bool) {
 	event, body := "GetCredentialsInvalidRoleType", []byte(nil)
 	var refusal credentialsError
 	s, execution := h.task.application.Load(), h.task.executionID.Load()
 	switch {
-	case h.token != "" && !equal(r.Header.Get("Authorization"), h.token):
+	case !authorized:
 		refusal = credentialsError{"Unauthorized", "The Authorization header does not carry AWS_CONTAINER_AUTHORIZATION_TOKEN", http.StatusUnauthorized}
 	case id == "":
 		refusal = credentialsError{"NoIdInRequest", "No Credential ID in the request", http.StatusBadRequest}
@@ -148,90 +154,108 @@ func (h handler) record(r *http.Request, now time.Time, event string, status int
 
 func (h handler) metadata(w http.ResponseWriter, r *http.Request, rest string, v4 bool) {
 	id, what, _ := strings.Cut(rest, "/")
-	version := "V3"
-	if v4 {
-		version = "V4"
-	}
-	d := h.task.documents.Load()
 	var c containerDocuments
 	known := false
+	d := h.task.documents.Load()
 	if d != nil {
 		// The map lookup leaks nothing worth timing: a metadata id opens
 		// descriptions of this task, to this task.
 		c, known = d.containers[id]
 	}
-	var taskBody, containerBody []byte
-	if known {
-		taskBody, containerBody = d.task, c.v4
-		if !v4 {
-			taskBody, containerBody = d.taskV3, c.v3
-		}
-	}
 	switch what {
-	case "":
-		if !known {
-			lookupFailure(w, r, version+" container metadata handler: unable to get container ID from request: unable to get docker ID from v3 endpoint ID: "+id)
-			return
-		}
-		writeJSON(w, r, http.StatusOK, containerBody)
-	case "task", "taskWithTags":
-		if !known {
-			lookupFailure(w, r, version+" task metadata handler: unable to get task arn from request: unable to get task Arn from v3 endpoint ID: "+id)
-			return
-		}
-		if what == "taskWithTags" {
-			taskBody = d.taskWithTags
-		}
-		writeJSON(w, r, http.StatusOK, taskBody)
-	case "stats":
-		if !known {
-			lookupFailure(w, r, version+" container stats handler: unable to get container ID from request: unable to get docker ID from v3 endpoint ID: "+id)
-			return
-		}
+	case "", "task", "taskWithTags", "stats", "task/stats":
+	default:
+		http.NotFound(w, r)
+		return
+	}
+	if !known {
+		lookupFailure(w, r, id, what, v4)
+		return
+	}
+	var body []byte
+	switch {
+	case what == "stats":
 		b, err := h.stats(r.Context(), c.dockerID)
 		if err != nil {
 			writeText(w, r, http.StatusInternalServerError, "Unable to get container stats for: "+c.dockerID)
 			return
 		}
-		writeJSON(w, r, http.StatusOK, b)
-	case "task/stats":
-		if !known {
-			lookupFailure(w, r, version+" task stats handler: unable to get task arn from request: unable to get task Arn from v3 endpoint ID: "+id)
-			return
-		}
-		all := make(map[string]json.RawMessage, len(d.dockerIDs))
-		for _, dockerID := range d.dockerIDs {
-			b, err := h.stats(r.Context(), dockerID)
-			if err != nil {
-				b = json.RawMessage("null") // one container without stats does not hide the others
-			}
-			all[dockerID] = b
-		}
-		b, err := json.Marshal(all)
-		if err != nil {
-			writeText(w, r, http.StatusInternalServerError, "Unable to get task stats for: "+h.task.arn)
-			return
-		}
-		writeJSON(w, r, http.StatusOK, b)
+		body = b
+	case what == "task/stats":
+		body = h.taskStats(r.Context(), d)
+	case what == "" && v4:
+		body = c.v4
+	case what == "":
+		body = c.v3
+	case what == "task" && v4:
+		body = d.task
+	case what == "task":
+		body = d.taskV3
+	case v4:
+		body = d.taskWithTags
 	default:
-		http.NotFound(w, r)
+		body = d.taskWithTagsV3
 	}
+	writeJSON(w, r, http.StatusOK, body)
 }
 
+// lookupFailure answers a request with an unknown metadata id, in the stock
+// agent's words. Its version 3 handlers differ in the status.
+func lookupFailure(w http.ResponseWriter, r *http.Request, id, what string, v4 bool) {
+	version, status, kind := "V4", http.StatusNotFound, "task metadata"
+	cause := "unable to get task arn from request: unable to get task Arn from v3 endpoint ID: "
+	switch what {
+	case "":
+		kind = "container metadata"
+		cause = "unable to get container ID from request: unable to get docker ID from v3 endpoint ID: "
+	case "stats":
+		kind = "container stats"
+	case "task/stats":
+		kind = "task stats"
+	}
+	if !v4 {
+		version, status = "V3", http.StatusInternalServerError
+		if strings.HasSuffix(what, "stats") {
+			status = http.StatusBadRequest
+		}
+	}
+	writeText(w, r, status, version+" "+kind+" handler: "+cause+id)
+}
+
+// taskStats collects the statistics of all containers. One that has none does
+// not hide the others.
+func (h handler) taskStats(ctx context.Context, d *documents) []byte {
+	all := make(map[string]json.RawMessage, len(d.dockerIDs))
+	for _, dockerID := range d.dockerIDs {
+		b, err := h.stats(ctx, dockerID)
+		if err != nil {
+			b = null
+		}
+		all[dockerID] = b
+	}
+	b, _ := json.Marshal(all) // stats returns valid JSON only
+	return b
+}
+
+var null = json.RawMessage("null")
+
+// stats asks for the statistics of one container. What it returns is valid
+// JSON.
 func (h handler) stats(ctx context.Context, dockerID string) (json.RawMessage, error) {
 	f := h.task.stats.Load()
 	if f == nil || *f == nil || dockerID == "" {
-		return json.RawMessage("null"), nil
+		return null, nil
 	}
 	b, err := (*f)(ctx, dockerID)
-	if err == nil && len(b) == 0 {
-		b = json.RawMessage("null")
+	switch {
+	case err != nil:
+		return nil, err
+	case len(b) == 0:
+		return null, nil
+	case !json.Valid(b):
+		return nil, errors.New("metadata: statistics are not JSON")
 	}
-	return b, err
-}
-
-func lookupFailure(w http.ResponseWriter, r *http.Request, text string) {
-	writeText(w, r, http.StatusNotFound, text)
+	return b, nil
 }
 
 // writeText answers with a bare JSON string, as the stock agent does.

@@ -84,6 +84,9 @@ type Task struct {
 	stats       atomic.Pointer[StatsFunc]
 	audit       atomic.Pointer[func(Event)]
 	limit       bucket
+	// anonymous limits what a loopback listener answers to requests without
+	// the token, so that other processes cannot use up the task's own limit.
+	anonymous bucket
 }
 
 // served is a credentials id with its rendered answer; a nil body means that
@@ -96,7 +99,9 @@ type served struct {
 // NewTask returns a task without credentials and without metadata.
 func NewTask(arn string) *Task {
 	t := &Task{arn: arn}
-	t.limit.init(requestsPerSecond, requestBurst, time.Now())
+	now := time.Now()
+	t.limit.init(requestsPerSecond, requestBurst, now)
+	t.anonymous.init(requestsPerSecond, requestBurst, now)
 	return t
 }
 
