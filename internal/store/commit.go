@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,10 @@ const (
 	maxBatch      = 1024
 	maxBatchBytes = 8 << 20
 )
+
+// commitTimeout is long enough for a slow disk, short enough that a lost server is
+// noticed.
+const commitTimeout = 30 * time.Second
 
 // request is a commit on its way to the committer.
 type request struct {
@@ -111,13 +116,16 @@ func (s *Store) commitLoop() {
 
 // commit stores what it can of the requests and answers each.
 func (s *Store) commit(reqs []*request) {
-	// Long enough for a slow disk, short enough that a lost server is noticed.
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 
-	s.apply.Lock()
-	answers, err := s.commitLocked(ctx, reqs)
-	s.apply.Unlock()
+	var answers []error
+	var err error
+	for range maxRestarts {
+		if answers, err = s.tryCommit(ctx, reqs); !errors.Is(err, errRestart) {
+			break
+		}
+	}
 	for i, r := range reqs {
 		switch {
 		case answers != nil && answers[i] != nil:
@@ -130,9 +138,12 @@ func (s *Store) commit(reqs []*request) {
 	}
 }
 
-// commitLocked returns an answer per request, for those that failed alone, and the
+// maxRestarts bounds how often a batch that the database asked to run again is.
+const maxRestarts = 5
+
+// tryCommit returns an answer per request, for those that failed alone, and the
 // error that all others share.
-func (s *Store) commitLocked(ctx context.Context, reqs []*request) ([]error, error) {
+func (s *Store) tryCommit(ctx context.Context, reqs []*request) ([]error, error) {
 	bt, heads, err := s.engine.begin(ctx, s.involved(reqs))
 	if err != nil {
 		return nil, err
@@ -146,9 +157,7 @@ func (s *Store) commitLocked(ctx context.Context, reqs []*request) ([]error, err
 			return nil, err
 		}
 	}
-	if len(base.shards) > 0 {
-		s.publish(base)
-	}
+	s.publish(base)
 
 	next := newBuilder(s.state.Load())
 	ws := &writeSet{heads: make(map[string]int64), now: s.clock.Now().UnixMilli()}
@@ -312,7 +321,7 @@ func (s *Store) trimIfDue() {
 		return
 	}
 	s.trim.next = now.Add(trimEvery)
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	if err := s.TrimJournal(ctx); err != nil {
 		s.log.Warn("journal not trimmed", "error", err)
@@ -322,8 +331,5 @@ func (s *Store) trimIfDue() {
 // TrimJournal removes journal entries past the bounds of Options. The store does
 // this by itself every minute in which something is committed.
 func (s *Store) TrimJournal(ctx context.Context) error {
-	s.apply.Lock()
-	defer s.apply.Unlock()
-	_, err := s.engine.trimJournal(ctx, s.opts.JournalRows, s.clock.Now().Add(-s.opts.JournalAge).UnixMilli())
-	return err
+	return s.engine.trimJournal(ctx, s.opts.JournalRows, s.clock.Now().Add(-s.opts.JournalAge).UnixMilli())
 }

@@ -1,6 +1,13 @@
 package store
 
-import "context"
+import (
+	"context"
+	"errors"
+)
+
+// errRestart marks an error after which the same batch may succeed, as when the
+// database broke a deadlock.
+var errRestart = errors.New("the database asks to run the transaction again")
 
 // engine is a database: SQLite or PostgreSQL. Both keep the same tables.
 //
@@ -30,7 +37,7 @@ type engine interface {
 	readStream(ctx context.Context, q streamQuery) ([]segment, error)
 	streams(ctx context.Context, prefix string) ([]string, error)
 	trimStream(ctx context.Context, stream string, before int64) error
-	trimJournal(ctx context.Context, keepRows int, olderThan int64) (rows int64, err error)
+	trimJournal(ctx context.Context, keepRows int, olderThan int64) error
 
 	shared() bool // other processes may commit too
 	close() error

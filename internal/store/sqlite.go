@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -23,6 +24,7 @@ type sqlite struct {
 	writer *sql.DB // one connection
 	reader *sql.DB
 
+	mu    sync.Mutex           // held to write: from begin to rollback
 	conn  *sql.Conn            // of writer
 	stmts map[string]*sql.Stmt // prepared on conn
 }
@@ -188,17 +190,6 @@ func (e *sqlite) snapshot(ctx context.Context, shard string, head func(string, i
 }
 
 func (e *sqlite) tail(ctx context.Context, shard string, after, upto int64, limit int) ([]Change, error) {
-	var floor int64
-	err := e.reader.QueryRowContext(ctx, `SELECT floor FROM seq WHERE shard = ?`, shard).Scan(&floor)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("store: tail: %w", err)
-	}
-	if after < floor {
-		return nil, ErrTrimmed
-	}
 	rows, err := e.reader.QueryContext(ctx, `SELECT rev, kind, key, deleted, version, body FROM journal
 		WHERE shard = ? AND rev > ? AND rev <= ? ORDER BY rev, idx`, shard, after, upto)
 	if err != nil {
@@ -219,11 +210,26 @@ func (e *sqlite) tail(ctx context.Context, shard string, after, upto int64, limi
 		}
 		out = append(out, c)
 	}
-	return out, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("store: tail: %w", err)
+	}
+	rows.Close()
+	// Asked last: whatever was trimmed while the rows were read shows here.
+	var floor int64
+	err = e.reader.QueryRowContext(ctx, `SELECT floor FROM seq WHERE shard = ?`, shard).Scan(&floor)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("store: tail: %w", err)
+	}
+	if after < floor {
+		return nil, ErrTrimmed
+	}
+	return out, nil
 }
 
 func (e *sqlite) begin(ctx context.Context, _ map[string]bool) (batch, map[string]int64, error) {
+	e.mu.Lock()
 	if err := e.connect(ctx); err != nil {
+		e.mu.Unlock()
 		return nil, nil, err
 	}
 	return &sqliteBatch{e: e}, nil, nil
@@ -315,6 +321,7 @@ func (b *sqliteBatch) commit(ctx context.Context) error {
 }
 
 func (b *sqliteBatch) rollback() {
+	defer b.e.mu.Unlock()
 	if !b.open {
 		return
 	}
@@ -386,6 +393,8 @@ func (e *sqlite) streams(ctx context.Context, prefix string) ([]string, error) {
 }
 
 func (e *sqlite) trimStream(ctx context.Context, stream string, before int64) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if err := e.connect(ctx); err != nil {
 		return err
 	}
@@ -393,12 +402,14 @@ func (e *sqlite) trimStream(ctx context.Context, stream string, before int64) er
 	return err
 }
 
-func (e *sqlite) trimJournal(ctx context.Context, keepRows int, olderThan int64) (n int64, err error) {
+func (e *sqlite) trimJournal(ctx context.Context, keepRows int, olderThan int64) (err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if err := e.connect(ctx); err != nil {
-		return 0, err
+		return err
 	}
 	if _, err := e.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return 0, err
+		return err
 	}
 	defer func() {
 		if err != nil {
@@ -406,19 +417,16 @@ func (e *sqlite) trimJournal(ctx context.Context, keepRows int, olderThan int64)
 			e.disconnect()
 		}
 	}()
-	if _, err = e.conn.ExecContext(ctx, `UPDATE seq SET floor = max(floor,
+	if _, err := e.conn.ExecContext(ctx, `UPDATE seq SET floor = max(floor,
 		coalesce((SELECT max(rev) FROM journal j WHERE j.shard = seq.shard AND t < ?1), 0),
 		coalesce((SELECT rev FROM journal j WHERE j.shard = seq.shard ORDER BY rev DESC, idx DESC LIMIT 1 OFFSET ?2), 0))`,
 		olderThan, keepRows); err != nil {
-		return 0, err
+		return err
 	}
-	res, err := e.conn.ExecContext(ctx, `DELETE FROM journal WHERE rev <= (SELECT floor FROM seq WHERE seq.shard = journal.shard)`)
-	if err != nil {
-		return 0, err
-	}
-	if n, err = res.RowsAffected(); err != nil {
-		return 0, err
+	if _, err := e.conn.ExecContext(ctx, `DELETE FROM journal
+		WHERE rev <= (SELECT floor FROM seq WHERE seq.shard = journal.shard)`); err != nil {
+		return err
 	}
 	_, err = e.conn.ExecContext(ctx, "COMMIT")
-	return n, err
+	return err
 }

@@ -144,7 +144,7 @@ func (s *state) shardsOf(k *kindInfo) []string {
 }
 
 // builder makes the next state. It copies what it changes, so that throwing it
-// away undoes everything. Builders of one store are never used concurrently.
+// away undoes everything.
 type builder struct {
 	base   *state
 	shards map[string]*shardState  // changed or about to be
@@ -221,12 +221,18 @@ func (b *builder) set(shard string, k *kindInfo, key string, rev int64, value an
 	b.kinds[k.name] = struct{}{}
 }
 
-func (b *builder) build() *state {
-	if len(b.shards) == 0 {
-		return b.base
-	}
-	next := &state{b.base.shards.Copy()}
+// onto returns the given state, which may be newer than the builder's base, with
+// the builder's shards where those are newer still. Two builders that bring a shard
+// to the same revision agree on its content.
+func (b *builder) onto(now *state) *state {
+	next := now
 	for name, sh := range b.shards {
+		if old := now.shard(name); old != nil && old.rev >= sh.rev {
+			continue
+		}
+		if next == now {
+			next = &state{now.shards.Copy()}
+		}
 		next.shards.Set(name, sh)
 	}
 	return next

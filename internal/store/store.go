@@ -53,7 +53,7 @@ type Store struct {
 	engine engine
 
 	state       atomic.Pointer[state]
-	apply       sync.Mutex // held by whoever replaces state
+	apply       sync.Mutex // held to replace state, for no longer
 	incarnation string     // of this process, for leases
 
 	queue   chan *request
@@ -140,7 +140,7 @@ func (s *Store) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.state.Store(b.build())
+	s.state.Store(b.onto(newState()))
 	return nil
 }
 
@@ -315,9 +315,14 @@ func (s *Store) Wake(kinds ...string) (woken <-chan struct{}, stop func()) {
 	}
 }
 
-// publish makes the builder's state current. The caller holds s.apply.
+// publish makes the builder's changes visible and wakes who waits for them.
 func (s *Store) publish(b *builder) {
-	s.state.Store(b.build())
+	if len(b.shards) == 0 {
+		return
+	}
+	s.apply.Lock()
+	s.state.Store(b.onto(s.state.Load()))
+	s.apply.Unlock()
 	if len(b.kinds) == 0 {
 		return
 	}

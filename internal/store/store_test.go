@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -34,6 +33,10 @@ func each(t *testing.T, test func(t *testing.T, open func(store.Options) *store.
 	t.Run("sqlite", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "remit.db")
 		test(t, func(o store.Options) *store.Store { return mustOpen(t, path, o) })
+	})
+	t.Run("postgres", func(t *testing.T) {
+		url := postgresDatabase(t)
+		test(t, func(o store.Options) *store.Store { return mustOpen(t, url, o) })
 	})
 }
 
@@ -266,10 +269,8 @@ func TestFailedUpdateStoresNothing(t *testing.T) {
 				t.Errorf("%s: committed", name)
 			}
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
 		s.Close()
-		if err := s.Update(ctx, "a", func(tx *store.Tx) error { notes.Put(tx, "k", &note{"x"}); return nil }); !errors.Is(err, store.ErrClosed) {
+		if err := s.Update(t.Context(), "a", func(tx *store.Tx) error { notes.Put(tx, "k", &note{"x"}); return nil }); !errors.Is(err, store.ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}
 		if s.Head("a") != 0 {

@@ -78,8 +78,6 @@ func (s *Store) Streams(ctx context.Context, prefix string) ([]string, error) {
 // TrimStream removes records with Seq less than before, in whole segments: a few
 // older ones may remain. Numbering goes on.
 func (s *Store) TrimStream(ctx context.Context, stream string, before int64) error {
-	s.apply.Lock()
-	defer s.apply.Unlock()
 	if err := s.engine.trimStream(ctx, stream, before); err != nil {
 		return fmt.Errorf("store: trim stream %s: %w", stream, err)
 	}
