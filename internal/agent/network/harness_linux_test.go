@@ -248,7 +248,7 @@ func inside(t *testing.T, task *TaskNet, fn func() error) error {
 	t.Helper()
 	ns, err := openNamespace(task.NSPath)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer ns.Close()
 	return onThread(func() error {

@@ -31,6 +31,13 @@
 // all other addresses and ports of the host are closed to them. IPv6 is off on
 // every link this package creates.
 //
+// What a task may be is the runtime's part. A container in the initial user
+// namespace with NET_ADMIN can, by the target-namespace feature of rtnetlink,
+// delete or move links of the host, at the other end of its veth: no
+// arrangement of namespaces here prevents that. NET_ADMIN and privileged
+// containers are as trusted as the host. NET_RAW, which containers have by
+// default, is covered.
+//
 // The package never speaks HTTP, never sees a credential, never runs an
 // external program, and puts no link-local address or route on the host.
 package network
