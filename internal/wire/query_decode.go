@@ -97,7 +97,7 @@ func decodeQuery(shapes []api.Shape, shape int, r Request, v reflect.Value) *api
 	for k, vs := range form {
 		// Only what the operation knows is worth a tree.
 		head, _, _ := strings.Cut(k, ".")
-		if memberIndex(s, []byte(head), 0) < 0 {
+		if !hasParameter(shapes, s, head) {
 			continue
 		}
 		n := root
@@ -135,21 +135,35 @@ type queryDecoder struct {
 func (d *queryDecoder) structure(s *api.Shape, n *node, v reflect.Value) *api.Error {
 	for i := range s.Members {
 		m := &s.Members[i]
-		ms := &d.shapes[m.Shape]
-		name := m.WireName()
-		flat := m.Flattened || ms.Flattened
-		if flat && ms.Kind == api.List && ms.MemberName != "" {
-			name = ms.MemberName
-		}
-		kid := n.kids[name]
+		kid := n.kids[parameterName(d.shapes, m)]
 		if kid == nil {
 			continue
 		}
-		if err := d.value(ms, kid, v.Field(i), flat); err != nil {
+		ms := &d.shapes[m.Shape]
+		if err := d.value(ms, kid, v.Field(i), m.Flattened || ms.Flattened); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// parameterName returns the name of a member in a form: a list without an
+// element around its entries goes by the name of the entries.
+func parameterName(shapes []api.Shape, m *api.Member) string {
+	s := &shapes[m.Shape]
+	if (m.Flattened || s.Flattened) && s.Kind == api.List && s.MemberName != "" {
+		return s.MemberName
+	}
+	return m.WireName()
+}
+
+func hasParameter(shapes []api.Shape, s *api.Shape, name string) bool {
+	for i := range s.Members {
+		if parameterName(shapes, &s.Members[i]) == name {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *queryDecoder) value(s *api.Shape, n *node, f reflect.Value, flat bool) *api.Error {

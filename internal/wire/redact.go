@@ -55,8 +55,6 @@ var overlay = map[string]bool{
 	"secretsmanager/SecretValueEntry.SecretString":            true,
 	"secretsmanager/SecretValueEntry.SecretBinary":            true,
 	"secretsmanager/GetRandomPasswordResponse.RandomPassword": true,
-	"s3/SessionCredentials.SecretAccessKey":                   true,
-	"s3/SessionCredentials.SessionToken":                      true,
 }
 
 // environment is the shape of a container's environment. The model marks it as

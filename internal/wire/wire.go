@@ -152,8 +152,13 @@ func send(w http.ResponseWriter, contentType string, status int, body []byte) er
 	if contentType != "" {
 		h["Content-Type"] = []string{contentType}
 	}
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if status != http.StatusNoContent && status != http.StatusNotModified { // which say nothing of a body
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	w.WriteHeader(status)
+	if len(body) == 0 {
+		return nil
+	}
 	_, err := w.Write(body)
 	return err
 }
