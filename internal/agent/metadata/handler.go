@@ -5,10 +5,12 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,13 +28,29 @@ const limitText = "You have reached maximum request limit."
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
 func (t *Task) Handler() http.Handler { return handler{task: t} }
 
-// Server returns an HTTP server for this task alone, with time limits fit for
-// small answers to untrusted clients. The caller serves a listener with it and
-// closes it.
+// maxConnections bounds the file descriptors that one task can hold in the
+// agent, which serves all tasks of the host.
+const maxConnections = 128
+
+// Server returns an HTTP server for this task alone, with limits of time and
+// of connections fit for small answers to untrusted clients: what one task
+// does to its endpoint is not felt by another. The caller serves a listener
+// with it and closes it before the task's network is detached.
 func (t *Task) Server() *http.Server { return newServer(t.Handler()) }
 
 func newServer(h http.Handler) *http.Server {
+	var connections atomic.Int64
 	return &http.Server{
+		ConnState: func(c net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				if connections.Add(1) > maxConnections {
+					c.Close() // its goroutine finds out and reports StateClosed
+				}
+			case http.StateClosed, http.StateHijacked:
+				connections.Add(-1)
+			}
+		},
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       5 * time.Second,

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -399,6 +401,55 @@ func TestLoopbackMetadataNeedsNoToken(t *testing.T) {
 	res.Body.Close()
 	if res.StatusCode != 200 {
 		t.Errorf("status %d", res.StatusCode)
+	}
+}
+
+// A task that hoards connections keeps itself from its credentials, and only
+// as long as it does.
+func TestConnectionLimit(t *testing.T) {
+	task := NewTask(taskARN)
+	mustSet(t, task, TaskApplication, credentialsOf(taskCredsID, "ASIA1"))
+	l, err := Listen(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	address := strings.TrimPrefix(l.URL(), "http://")
+	var hoard []net.Conn
+	closed := 0
+	for range maxConnections + 20 {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hoard = append(hoard, c)
+	}
+	for _, c := range hoard {
+		c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			closed++
+		}
+		c.Close()
+	}
+	if closed != 20 {
+		t.Errorf("%d connections refused, want 20", closed)
+	}
+	var status int
+	for range 100 {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", l.CredentialsURI(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", l.Token())
+		if res, err := http.DefaultClient.Do(r); err == nil {
+			res.Body.Close()
+			status = res.StatusCode
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if status != 200 {
+		t.Errorf("after the hoard was dropped: %d", status)
 	}
 }
 
