@@ -47,8 +47,9 @@ func prepare(r *Request, s *Set) (q query, ok bool) {
 			q.account = a.Account
 		}
 	}
-	// What AWS owns, like its managed policies, is everyone's own.
-	q.crossAccount = q.account != "" && q.account != "aws" && q.account != r.Principal.Account
+	// What AWS owns, like its managed policies, is everyone's own. A service, or
+	// nobody, is of no account.
+	q.crossAccount = r.Principal.inAccount() && q.account != "" && q.account != "aws" && q.account != r.Principal.Account
 	return q, true
 }
 
@@ -94,7 +95,7 @@ func (v *verdicts) gather(q *query, s *Set) {
 			v.rcp.merge(q.layer(LayerRCP, level))
 		}
 	}
-	inAccount := who.Type != Service && who.Type != Anonymous && who.Type != Federated
+	inAccount := who.inAccount()
 	if s.SCP != nil && inAccount && !linked {
 		v.scpApplies = true
 		for _, level := range s.SCP {

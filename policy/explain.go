@@ -57,6 +57,7 @@ type ConditionReason struct {
 	Key      string   // as written
 	Wanted   []string // as written in the policy
 	Found    []string // in the request; none if the key is missing
+	Negated  bool     // a StringNotEquals or its like: none of Wanted may match
 	Met      bool
 }
 
@@ -67,7 +68,10 @@ func (c ConditionReason) String() string {
 		found = c.Key + " is " + quoted(c.Found)
 	}
 	wanted := quoted(c.Wanted)
-	if len(c.Wanted) > 1 {
+	switch {
+	case c.Negated && len(c.Wanted) > 1:
+		wanted = "none of " + wanted
+	case len(c.Wanted) > 1:
 		wanted = "one of " + wanted
 	}
 	state := "is not met"
@@ -129,6 +133,9 @@ func Explain(r *Request, s *Set) *Reasons {
 	})
 	sort.SliceStable(near, func(i, j int) bool { return near[i].score > near[j].score })
 	for _, n := range near[:min(3, len(near))] {
+		if near[0].Action && !n.Action {
+			break // the right service is no news beside the right action
+		}
 		why.Nearest = append(why.Nearest, n.StatementReason)
 	}
 	return why
@@ -137,7 +144,7 @@ func Explain(r *Request, s *Set) *Reasons {
 // applies reports whether a layer's policies have a say in the request.
 func (q *query) applies(layer Layer) bool {
 	who := &q.r.Principal
-	inAccount := who.Type != Service && who.Type != Anonymous && who.Type != Federated
+	inAccount := who.inAccount()
 	trust := q.service == "sts" && isTrustAction(q.name)
 	switch layer {
 	case LayerRCP:
@@ -161,7 +168,8 @@ func (q *query) compare(ref StatementRef, st *Statement) StatementReason {
 	_, sr.Principal = q.matchesPrincipal(st)
 	for i := range st.conditions {
 		c := &st.conditions[i]
-		reason := ConditionReason{Operator: c.name, Key: c.keyText, Found: q.r.Context[c.key], Met: c.holds(q.r.Context)}
+		reason := ConditionReason{Operator: c.name, Key: c.keyText, Found: q.r.Context[c.key],
+			Negated: c.negated, Met: c.holds(q.r.Context)}
 		for _, o := range c.operands {
 			reason.Wanted = append(reason.Wanted, o.text)
 		}

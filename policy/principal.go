@@ -157,6 +157,12 @@ func (p *principals) exempts(who *Principal) bool {
 	return g&(grantDirect|grantRole) != 0 && (g&grantAccount != 0 || !notPrincipalNeedsAccount)
 }
 
+// inAccount reports whether the caller belongs to an account, and so has an
+// identity side.
+func (who *Principal) inAccount() bool {
+	return who.Type != Service && who.Type != Anonymous && who.Type != Federated
+}
+
 // isServiceLinked reports whether the caller is a session of a service-linked
 // role.
 func (who *Principal) isServiceLinked() bool {
