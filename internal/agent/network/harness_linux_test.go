@@ -12,10 +12,13 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -55,6 +58,8 @@ func TestMain(m *testing.M) {
 		agentProcess()
 	case "hold":
 		holdProcess()
+	case "application":
+		applicationProcess()
 	}
 }
 
@@ -182,28 +187,51 @@ func holdProcess() {
 	ns.Close()
 }
 
+// applicationProcess is what runs in a container: a program that uses the AWS
+// SDK and was told nothing but its environment.
+func applicationProcess() {
+	cfg, err := config.LoadDefaultConfig(context.Background())
+	if err == nil {
+		var c aws.Credentials
+		if c, err = cfg.Credentials.Retrieve(context.Background()); err == nil {
+			fmt.Println("key", c.AccessKeyID)
+			return
+		}
+	}
+	fmt.Println("error:", strings.ReplaceAll(err.Error(), "\n", " "))
+}
+
 // start runs a copy of the test binary in a role, on the same host, and returns
 // its first line of output.
 func start(t *testing.T, role string, env ...string) (*exec.Cmd, string) {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(append(os.Environ(), roleEnv+"="+role), env...)
-	if _, err := cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
+	cmd, line, err := launch(t, role, env...)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return cmd, line
+}
+
+// launch is start for goroutines that may not end the test.
+func launch(t *testing.T, role string, env ...string) (*exec.Cmd, string, error) {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(append(os.Environ(), roleEnv+"="+role), env...)
+	if _, err := cmd.StdinPipe(); err != nil {
+		return nil, "", err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, "", err
+	}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		return nil, "", err
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		t.Fatalf("%s said nothing: %v", role, err)
+		return nil, "", fmt.Errorf("%s said nothing: %w", role, err)
 	}
-	return cmd, line[:len(line)-1]
+	return cmd, strings.TrimSuffix(line, "\n"), nil
 }
 
 func newNetworker(t *testing.T, o Options) *Networker {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/remit-ecs/remit/internal/agent/metadata"
 	"github.com/vishvananda/netlink"
 )
 
@@ -34,6 +35,52 @@ func TestTaskGetsItsOwnCredentials(t *testing.T) {
 	}
 	if a.IMDS != nil {
 		t.Error("instance metadata without being asked for")
+	}
+}
+
+// The whole way: the AWS SDK in a process of the task, the namespace, the side
+// namespace, the metadata endpoint.
+func TestApplicationFindsItsRole(t *testing.T) {
+	n := newNetworker(t, Options{})
+	run := func(task *TaskNet, credentialsID string) (said string) {
+		home := t.TempDir()
+		err := inside(t, task, func() (err error) {
+			// A process starts in the namespace of the thread that starts it.
+			_, said, err = launch(t, "application", "HOME="+home, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=",
+				"AWS_EC2_METADATA_DISABLED=true", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2/credentials/"+credentialsID)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return said
+	}
+	tasks := map[string]*TaskNet{}
+	for _, id := range []string{"a", "b"} {
+		task, err := n.Attach(t.Context(), id, TaskOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		endpoint := metadata.NewTask("arn:aws:ecs:us-east-1:111122223333:task/demo/" + id)
+		err = endpoint.SetCredentials(metadata.TaskApplication, metadata.Credentials{
+			ID: "id-of-" + id, RoleARN: "arn:aws:iam::111122223333:role/" + id, AccessKeyID: "ASIA" + id,
+			SecretAccessKey: "secret", SessionToken: "token", Expiration: time.Now().Add(time.Hour),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := endpoint.Server()
+		go server.Serve(task.Credentials)
+		t.Cleanup(func() { server.Close() })
+		tasks[id] = task
+	}
+	for id, task := range tasks {
+		if got := run(task, "id-of-"+id); got != "key ASIA"+id {
+			t.Errorf("task %s: %s", id, got)
+		}
+	}
+	if got := run(tasks["a"], "id-of-b"); !strings.Contains(got, "InvalidIdInRequest") {
+		t.Errorf("task a with the credentials id of b: %s", got)
 	}
 }
 
