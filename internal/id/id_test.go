@@ -27,7 +27,7 @@ func TestShapes(t *testing.T) {
 				t.Errorf("%s: %q does not match %s", name, got, c.pattern)
 			}
 		}
-		if c.make(id.Random) == c.make(id.Random) {
+		if one, other := c.make(id.Random), c.make(id.Random); one == other {
 			t.Errorf("%s: twice the same", name)
 		}
 		a, b, other := id.NewSeeded([]byte("seed")), id.NewSeeded([]byte("seed")), id.NewSeeded([]byte("other"))

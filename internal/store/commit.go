@@ -208,6 +208,11 @@ func (s *Store) involved(reqs []*request) map[string]bool {
 		return nil
 	}
 	shards := make(map[string]bool)
+	read := func(shard string) {
+		if _, ok := shards[shard]; !ok {
+			shards[shard] = false
+		}
+	}
 	for _, r := range reqs {
 		if r.reset {
 			s.state.Load().shards.Scan(func(name string, _ *shardState) bool {
@@ -218,18 +223,18 @@ func (s *Store) involved(reqs []*request) map[string]bool {
 		if r.tx == nil {
 			continue
 		}
-		if len(r.tx.fences) > 0 && !shards[leaseShard] {
-			shards[leaseShard] = false
+		if len(r.tx.fences) > 0 {
+			read(leaseShard)
 		}
 		if len(r.tx.writes) == 0 {
 			continue
 		}
 		shards[r.tx.shard] = true
 		for p := range r.tx.points {
-			shards[p.shard] = shards[p.shard]
+			read(p.shard)
 		}
 		for _, sc := range r.tx.scans {
-			shards[sc.shard] = shards[sc.shard]
+			read(sc.shard)
 		}
 	}
 	return shards

@@ -247,6 +247,8 @@ func (b *sqliteBatch) tail(context.Context, string, int64, int64) ([]Change, err
 func (b *sqliteBatch) reload(context.Context, string, func(Change) error) error { return nil }
 
 func (b *sqliteBatch) write(ctx context.Context, ws *writeSet) error {
+	// For a context that can end the driver starts a goroutine per statement.
+	ctx = context.WithoutCancel(ctx)
 	e := b.e
 	if _, err := e.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		e.disconnect()
@@ -313,6 +315,7 @@ func (b *sqliteBatch) write(ctx context.Context, ws *writeSet) error {
 }
 
 func (b *sqliteBatch) commit(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
 	if _, err := b.e.conn.ExecContext(ctx, "COMMIT"); err != nil {
 		return err
 	}

@@ -113,6 +113,10 @@ func (tx *Tx) View() *View { return &View{state: tx.base, err: tx.err} }
 // touch, a value that cannot be encoded.
 func (tx *Tx) Err() error { return tx.err }
 
+// Dirty reports whether the Tx has buffered a change to a document. One that has
+// not needs no commit: what it read was one consistent picture.
+func (tx *Tx) Dirty() bool { return len(tx.writes) > 0 }
+
 // Append adds a record to a stream, in the same commit. The record must not be
 // modified afterwards.
 func (tx *Tx) Append(stream string, record []byte) {
