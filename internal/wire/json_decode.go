@@ -164,11 +164,10 @@ func (d *jsonDecoder) structure(s *api.Shape, v reflect.Value) *api.Error {
 		}
 		next = i + 1
 		f := v.Field(i)
+		f.SetZero() // of a key that stands twice, the last one counts
 		if d.word("null") {
-			f.SetZero()
 			return nil
 		}
-		f.SetZero() // of a key that stands twice, the last one counts
 		return d.value(&d.shapes[s.Members[i].Shape], f)
 	})
 }

@@ -45,13 +45,14 @@ func locate(r *http.Request) (place, *api.Error) {
 }
 
 // hostBucket returns the bucket that a host name begins with, or "". The label
-// after the bucket is "s3" or begins with "s3-"; the last such label counts,
-// since bucket names may contain dots.
+// after the bucket is "s3"; the last such label counts, since bucket names may
+// contain dots. Amazon's own old names (BUCKET.s3-REGION.amazonaws.com) count
+// too, for clients that are made to reach us by them.
 func hostBucket(host string) string {
 	host, _, _ = strings.Cut(host, ":")
 	at := strings.LastIndex(host, ".s3.")
-	if dash := strings.LastIndex(host, ".s3-"); dash > at {
-		at = dash
+	if at < 0 && strings.HasSuffix(host, ".amazonaws.com") {
+		at = strings.LastIndex(host, ".s3-")
 	}
 	if at <= 0 {
 		return ""
@@ -141,6 +142,9 @@ func setTexts(shapes []api.Shape, s *api.Shape, f reflect.Value, texts []string)
 
 func decodeHeader(shapes []api.Shape, s *api.Shape, f reflect.Value, r *http.Request, name string) *api.Error {
 	if name == "Content-Length" { // net/http keeps it elsewhere
+		if decoded := r.Header.Get("X-Amz-Decoded-Content-Length"); decoded != "" {
+			return setText(s, f, decoded) // the body is in signed chunks; this is the object's
+		}
 		if r.ContentLength < 0 {
 			return nil
 		}
