@@ -67,7 +67,7 @@ func Authorize(r *Request, s *Set) Decision {
 	d := v.decide(&q, s)
 	d.CrossAccount = q.crossAccount
 	if v.unreadable {
-		d = refuseUnreadable(s, d)
+		d = q.refuseUnreadable(s, d)
 	}
 	if d.Allowed && protected(q.service, q.name, r.Resource) {
 		d = Decision{Layer: LayerProtected, CrossAccount: d.CrossAccount}
@@ -230,8 +230,8 @@ func isKMSKey(q *query) bool {
 
 // refuseUnreadable turns a decision into a denial that says what could not be
 // read: it might have been a Deny.
-func refuseUnreadable(s *Set, d Decision) Decision {
-	d.Diagnostics = diagnostics(s)
+func (q *query) refuseUnreadable(s *Set, d Decision) Decision {
+	d.Diagnostics = q.diagnostics(s)
 	if d.Allowed {
 		layer := d.Layer
 		if len(d.Diagnostics) > 0 {
@@ -242,10 +242,13 @@ func refuseUnreadable(s *Set, d Decision) Decision {
 	return d
 }
 
-// diagnostics collects what could not be read in a set.
-func diagnostics(s *Set) []Diagnostic {
+// diagnostics collects what could not be read in the policies that apply.
+func (q *query) diagnostics(s *Set) []Diagnostic {
 	var out []Diagnostic
 	s.each(func(layer Layer, a *Attached) {
+		if !q.applies(layer) {
+			return
+		}
 		if a.Document == nil {
 			out = append(out, Diagnostic{Layer: layer, Policy: a, Text: "the document is missing"})
 			return

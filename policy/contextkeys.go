@@ -6,9 +6,8 @@ import "strings"
 // authorization reference's ArrayOf... types and the list of global keys.
 //
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html
-var multiValued = map[string]bool{}
-
-func init() {
+var multiValued = func() map[string]bool {
+	keys := map[string]bool{}
 	for key := range strings.FieldsSeq(`
 		aws:calledvia aws:principalorgpaths aws:principalservicenameslist
 		aws:resourceorgpaths aws:sourceorgpaths aws:tagkeys
@@ -41,9 +40,10 @@ func init() {
 		secretsmanager:addreplicaregions
 		ssm:documentcategories ssm:documentversion ssm:inventorytypename
 		sts:identitytokenaudience sts:requestcontextproviders sts:transitivetagkeys`) {
-		multiValued[key] = true
+		keys[key] = true
 	}
-}
+	return keys
+}()
 
 // MultiValued reports whether a condition key, in lower case, may hold several
 // values. Conditions on it need ForAllValues or ForAnyValue, also when a request

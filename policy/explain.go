@@ -122,7 +122,8 @@ func Explain(r *Request, s *Set) *Reasons {
 			}
 			switch d := &why.Decision; {
 			case sr.Matches() && st.deny && d.Effect == ExplicitDeny,
-				sr.Matches() && !st.deny && d.Allowed && layer == d.Layer:
+				sr.Matches() && !st.deny && d.Allowed && (layer == d.Layer ||
+					d.CrossAccount && (layer == LayerResource || layer == LayerTrust)):
 				why.Determining = append(why.Determining, sr)
 			case !sr.Matches() && !st.deny && !d.Allowed && d.Effect == ImplicitDeny && layer == d.Layer:
 				if score := q.nearness(&sr, st); score > 0 {
