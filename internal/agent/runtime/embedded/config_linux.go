@@ -47,10 +47,17 @@ const defaultNofile = 65535
 
 // config words the spec for libcontainer.
 func (d *driver) config(spec runtime.ContainerSpec, rootfs string) (*configs.Config, error) {
-	if err := d.checkLimits(spec.Resources); err != nil {
-		return nil, err
+	if !d.rootless {
+		if err := d.checkLimits(spec.Resources); err != nil {
+			return nil, err
+		}
 	}
-	caps, err := capabilitySet(spec.CapAdd, spec.CapDrop)
+	own := ownCapabilities()
+	if d.rootless {
+		// The user namespace's first process has all, over that namespace.
+		own = 1<<len(capabilityNames) - 1
+	}
+	caps, err := capabilitySet(own, spec.CapAdd, spec.CapDrop)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +112,9 @@ func (d *driver) config(spec runtime.ContainerSpec, rootfs string) (*configs.Con
 		if dev.Path != "" {
 			c.Devices = append(c.Devices, dev)
 		}
+	}
+	if d.rootless {
+		d.confine(c)
 	}
 	if spec.NetNS != "" {
 		c.Namespaces.Add(configs.NEWNET, hostPath(spec.NetNS))
@@ -293,6 +303,15 @@ var rlimitTypes = map[string]int{
 type execUser struct {
 	uid, gid int
 	groups   []int
+}
+
+// user resolves a USER against the image's own files. In a user namespace there
+// is one uid, whatever the image says; Info warns of it.
+func (d *driver) user(rootfs, spec string) (execUser, error) {
+	if d.rootless {
+		return execUser{}, nil
+	}
+	return lookupUser(rootfs, spec)
 }
 
 // lookupUser resolves a USER against the image's own files.

@@ -43,11 +43,12 @@ func init() {
 
 // driver makes containers with libcontainer.
 type driver struct {
-	opts    Options
-	cgroup  string // parent of everything this state root makes
-	store   *image.Store
-	overlay bool
-	info    runtime.Info
+	opts     Options
+	rootless bool   // in a user namespace, without cgroups and overlayfs
+	cgroup   string // parent of everything this state root makes
+	store    *image.Store
+	overlay  bool
+	info     runtime.Info
 
 	mu     sync.Mutex
 	groups map[string]*group
@@ -59,7 +60,7 @@ type group struct {
 	manager cgroups.Manager
 }
 
-func newContainers(o Options) (runtime.Runtime, error) {
+func newContainers(o Options, v Verdict) (runtime.Runtime, error) {
 	unlock, err := supervisor.Lock(o.Root)
 	if err != nil {
 		return nil, err
@@ -67,23 +68,27 @@ func newContainers(o Options) (runtime.Runtime, error) {
 	// libcontainer logs to the global logger; what it has to say about a
 	// failure is in its errors too.
 	logrus.SetOutput(io.Discard)
-	overlay, why := probeOverlay(o.Root)
-	store, err := image.Open(filepath.Join(o.Root, "images"), image.Options{Overlay: overlay, Owners: true})
+	d := &driver{opts: o, groups: map[string]*group{}, rootless: v.Isolation == runtime.IsolationUserNS}
+	if d.rootless {
+		d.info = describeRootless(v.Reasons)
+	} else {
+		var why string
+		d.overlay, why = probeOverlay(o.Root)
+		d.info = describe(why)
+	}
+	d.store, err = image.Open(filepath.Join(o.Root, "images"), image.Options{Overlay: d.overlay, Owners: !d.rootless})
 	if err != nil {
 		unlock()
 		return nil, err
 	}
 	// Cgroup names are global: two state roots on one host must not meet.
 	sum := sha256.Sum256([]byte(o.Root))
-	d := &driver{
-		opts:    o,
-		cgroup:  path.Join("/", o.CgroupParent, hex.EncodeToString(sum[:6])),
-		store:   store,
-		overlay: overlay,
-		groups:  map[string]*group{},
+	d.cgroup = path.Join("/", o.CgroupParent, hex.EncodeToString(sum[:6]))
+	if d.rootless {
+		// Relative, which is to the agent's own.
+		d.cgroup = "remit-" + hex.EncodeToString(sum[:6])
 	}
-	d.info = describe(why)
-	return supervisor.New(o.Root, store, d, unlock), nil
+	return supervisor.New(o.Root, d.store, d, unlock), nil
 }
 
 // describe says what is enforced here.
@@ -123,8 +128,7 @@ func (d *driver) Info() runtime.Info { return d.info }
 
 // Close implements supervisor.Driver.
 func (d *driver) Close() error {
-	// The parents of the groups. They are in use if another agent's
-	// containers are, which is no error.
+	// Nothing but an empty parent by now, and without root perhaps not that.
 	removeCgroup(d.cgroup)
 	return nil
 }
@@ -140,16 +144,18 @@ func (d *driver) Prepare(ctx context.Context, dir string, spec runtime.Container
 	if err := d.mountRootfs(ctx, dir, spec.Image); err != nil {
 		return nil, err
 	}
-	if c.user, err = lookupUser(c.rootfs, spec.User); err != nil {
+	if c.user, err = d.user(c.rootfs, spec.User); err != nil {
 		return nil, err
 	}
 	if c.config, err = d.config(spec, c.rootfs); err != nil {
 		return nil, err
 	}
-	if err := d.hold(spec.Group); err != nil {
-		return nil, err
+	if !d.rootless {
+		if err := d.hold(spec.Group); err != nil {
+			return nil, err
+		}
+		c.held = true
 	}
-	c.held = true
 	if c.box, err = libcontainer.Create(filepath.Join(dir, "libcontainer"), spec.ID, c.config); err != nil {
 		return nil, err
 	}
@@ -285,6 +291,9 @@ func (c *containerBox) Wait() (*os.ProcessState, error) { return c.process.Wait(
 // Finish implements supervisor.Container. The end of a pid namespace's first
 // process has ended all others already.
 func (c *containerBox) Finish(exit *runtime.Exit) {
+	if c.driver.rootless {
+		return
+	}
 	m, err := manager.New(c.config.Cgroups)
 	if err != nil {
 		return
@@ -308,9 +317,7 @@ func (c *containerBox) Exec(ctx context.Context, spec runtime.ExecSpec) (int, er
 	user := c.user
 	if spec.User != "" {
 		var err error
-		// The image's files may have been changed since by the container,
-		// whose root this path shows: hence no links are followed out.
-		if user, err = lookupUser(c.rootfs, spec.User); err != nil {
+		if user, err = c.driver.user(c.rootfs, spec.User); err != nil {
 			return 0, err
 		}
 	}
@@ -357,6 +364,9 @@ func (c *containerBox) Exec(ctx context.Context, spec runtime.ExecSpec) (int, er
 
 // Stats implements supervisor.Container.
 func (c *containerBox) Stats() (runtime.Stats, error) {
+	if c.driver.rootless {
+		return runtime.Stats{}, fmt.Errorf("no cgroup: %w", runtime.ErrUnsupported)
+	}
 	st, err := c.box.Stats()
 	if err != nil {
 		return runtime.Stats{}, err
@@ -401,6 +411,9 @@ func (c *containerBox) Destroy() error {
 			c.driver.opts.Logger.Warn("task cgroup stays until the next sweep", slog.String("container", c.spec.ID), slog.Any("error", err))
 		}
 		c.held = false
+	}
+	if c.driver.rootless {
+		return nil // mounts were only ever in the container's own namespace
 	}
 	return unmountAll(c.dir)
 }

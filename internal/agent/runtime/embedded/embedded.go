@@ -4,9 +4,9 @@
 // As root on Linux it builds containers with libcontainer: mount, pid, ipc,
 // uts and cgroup namespaces, the task's network namespace by path, overlayfs
 // on unpacked layers, Docker's default capabilities, devices, masked paths and
-// seccomp profile, and limits by cgroup v1 or v2. Without root, or without a C
-// compiler at build time, it uses the userns package, which isolates less; see
-// [Probe].
+// seccomp profile, and limits by cgroup v1 or v2. Without root it builds them in
+// a user namespace of the agent's own user: own files, processes and host name,
+// but one uid, the host's network and no limits. [Probe] says which, and why.
 //
 //	agent process                        container process
 //	-------------                        -----------------
@@ -32,9 +32,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/remit-ecs/remit/internal/agent/runtime"
-	"github.com/remit-ecs/remit/internal/agent/runtime/userns"
 )
 
 // Options configure the runtime.
@@ -45,6 +46,8 @@ type Options struct {
 	// CgroupParent is the cgroup, from the root of each hierarchy, below
 	// which all containers live; "" is "/remit".
 	CgroupParent string
+	// Rootless chooses user namespaces even where better can be had.
+	Rootless bool
 	// Logger receives what was degraded for one container, such as a
 	// clamped ulimit; nil is slog.Default.
 	Logger *slog.Logger
@@ -90,9 +93,11 @@ func Probe() Verdict {
 		return Verdict{Isolation: runtime.IsolationContainer}
 	}
 	v := Verdict{Isolation: runtime.IsolationUserNS, Reasons: []string{reason}}
-	if err := userns.Probe(); err != nil {
+	if reason := rootlessMissing(); reason != "" {
 		v.Isolation = runtime.IsolationNone
-		v.Reasons = append(v.Reasons, fmt.Sprintf("User namespaces cannot be used: %v.", err))
+		if !slices.Contains(v.Reasons, reason) {
+			v.Reasons = append(v.Reasons, reason)
+		}
 	}
 	return v
 }
@@ -105,11 +110,11 @@ func New(o Options) (runtime.Runtime, error) {
 		return nil, err
 	}
 	v := Probe()
-	switch v.Isolation {
-	case runtime.IsolationContainer:
-		return newContainers(o)
-	case runtime.IsolationUserNS:
-		return userns.New(userns.Options{Root: o.Root, Warnings: v.Reasons, Logger: o.Logger})
+	if v.Isolation == runtime.IsolationNone {
+		return nil, fmt.Errorf("embedded runtime: %s %w", strings.Join(v.Reasons, " "), runtime.ErrUnsupported)
 	}
-	return nil, fmt.Errorf("embedded runtime: %v: %w", v.Reasons, runtime.ErrUnsupported)
+	if o.Rootless && v.Isolation == runtime.IsolationContainer {
+		v = Verdict{runtime.IsolationUserNS, []string{"Containers with limits were declined by configuration."}}
+	}
+	return newContainers(o, v)
 }

@@ -131,3 +131,15 @@ func BenchmarkStart(b *testing.B) {
 		})
 	}
 }
+
+var rootless = runtimetest.Subject{New: func(tb testing.TB, root string) runtime.Runtime {
+	v := embedded.Probe()
+	if v.Isolation == runtime.IsolationNone {
+		tb.Skipf("user namespaces cannot be used here: %s", strings.Join(v.Reasons, " "))
+	}
+	rt, err := embedded.New(embedded.Options{Root: root, Rootless: true})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return rt
+}}

@@ -48,10 +48,10 @@ var ownCapabilities = sync.OnceValue(func() uint64 {
 
 func hasCapability(n int) bool { return ownCapabilities()&(1<<n) != 0 }
 
-// capabilitySet applies additions and removals to the default set. A name
-// that does not exist, or that this process cannot give, is an error: the
+// capabilitySet applies additions and removals to the default set, of what the
+// giver owns. A name that does not exist, or that is not owned, is an error: the
 // kernel would refuse the container with less to say.
-func capabilitySet(add, drop []string) ([]string, error) {
+func capabilitySet(own uint64, add, drop []string) ([]string, error) {
 	number := func(name string) (int, error) {
 		n := slices.Index(capabilityNames, strings.TrimPrefix(strings.ToUpper(name), "CAP_"))
 		if n < 0 {
@@ -66,14 +66,14 @@ func capabilitySet(add, drop []string) ([]string, error) {
 	switch {
 	case all(drop):
 	case all(add):
-		set = ownCapabilities() & (1<<len(capabilityNames) - 1)
+		set = own & (1<<len(capabilityNames) - 1)
 	default:
 		for _, c := range defaultCapabilities {
 			n, err := number(c)
 			if err != nil {
 				return nil, err
 			}
-			set |= 1 << n & ownCapabilities()
+			set |= 1 << n & own
 		}
 	}
 	for _, c := range add {
@@ -84,7 +84,7 @@ func capabilitySet(add, drop []string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !hasCapability(n) {
+		if own&(1<<n) == 0 {
 			return nil, fmt.Errorf("capability %q: the agent does not have it itself", c)
 		}
 		set |= 1 << n

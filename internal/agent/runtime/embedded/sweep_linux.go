@@ -24,7 +24,11 @@ import (
 // Sweep implements supervisor.Driver. Everything that a dead agent with this
 // state root started is in the state root's cgroup, put there before its
 // command ran, so there are no process numbers to remember and to confuse.
+// Without root there are no cgroups, and numbers it is: see sweepRootless.
 func (d *driver) Sweep(ctx context.Context, dirs []string) error {
+	if d.rootless {
+		return sweepRootless(ctx, dirs)
+	}
 	m, err := manager.New(&cgroups.Cgroup{Path: d.cgroup, Resources: &cgroups.Resources{SkipDevices: true}})
 	if err != nil {
 		return err

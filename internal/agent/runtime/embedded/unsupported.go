@@ -15,9 +15,11 @@ func containerMissing() string {
 	if goruntime.GOOS != "linux" {
 		return fmt.Sprintf("Containers need Linux; this is %s.", goruntime.GOOS)
 	}
-	return "This binary was built without cgo: install a C compiler and build again for containers with limits."
+	return "This binary was built without cgo: install a C compiler and build again to have containers."
 }
 
-func newContainers(Options) (runtime.Runtime, error) {
+func rootlessMissing() string { return containerMissing() }
+
+func newContainers(Options, Verdict) (runtime.Runtime, error) {
 	return nil, fmt.Errorf("embedded runtime: %s: %w", containerMissing(), runtime.ErrUnsupported)
 }

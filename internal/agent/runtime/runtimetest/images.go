@@ -16,8 +16,25 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
+// ProgramEnv names a file holding the test program, for test processes that may
+// not or cannot build it.
+const ProgramEnv = "REMIT_RUNTIMETEST_PROGRAM"
+
+// Program returns the static binary of testdata/probe.
+func Program(tb testing.TB) []byte {
+	tb.Helper()
+	b, err := probe()
+	if err != nil {
+		tb.Fatalf("build the test program: %v", err)
+	}
+	return b
+}
+
 // probe builds the test program once for each test binary.
 var probe = sync.OnceValues(func() ([]byte, error) {
+	if built := os.Getenv(ProgramEnv); built != "" {
+		return os.ReadFile(built)
+	}
 	dir, err := os.MkdirTemp("", "probe-")
 	if err != nil {
 		return nil, err
@@ -110,14 +127,10 @@ func Image(tb testing.TB, config v1.Config, layers ...v1.Layer) v1.Image {
 // a file of the first.
 func ProbeImage(tb testing.TB) v1.Image {
 	tb.Helper()
-	program, err := probe()
-	if err != nil {
-		tb.Fatalf("build the test program: %v", err)
-	}
 	return Image(tb, v1.Config{Entrypoint: []string{"/bin/probe"}, Env: []string{"FROM_IMAGE=yes"}},
 		Layer(tb,
 			File{Name: "bin/", Type: tar.TypeDir},
-			File{Name: "bin/probe", Body: string(program), Mode: 0o755},
+			File{Name: "bin/probe", Body: string(Program(tb)), Mode: 0o755},
 			File{Name: "bin/link", Type: tar.TypeSymlink, Link: "/bin/probe"},
 			File{Name: "bin/text", Body: "not a program", Mode: 0o644},
 			File{Name: "tmp/", Type: tar.TypeDir, Mode: 0o1777},

@@ -10,7 +10,7 @@ import (
 )
 
 // startTime is when the process started, in clock ticks since boot; 0 when it
-// does not exist.
+// does not exist or has ended and only waits for its parent to notice.
 func startTime(pid int) uint64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -22,7 +22,7 @@ func startTime(pid int) uint64 {
 		return 0
 	}
 	fields := bytes.Fields(rest)
-	if len(fields) < 20 {
+	if len(fields) < 20 || fields[0][0] == 'Z' || fields[0][0] == 'X' {
 		return 0
 	}
 	t, _ := strconv.ParseUint(string(fields[19]), 10, 64)
