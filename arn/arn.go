@@ -35,7 +35,7 @@ type ARN struct {
 func Parse(s string) (ARN, error) {
 	rest, ok := strings.CutPrefix(s, "arn:")
 	if !ok {
-		return ARN{}, fmt.Errorf("%q is not an ARN: it does not begin with arn:", s)
+		return ARN{}, fmt.Errorf("%q is not an ARN: it does not begin with \"arn:\"", s)
 	}
 	var a ARN
 	for _, part := range [...]*string{&a.Partition, &a.Service, &a.Region, &a.Account} {

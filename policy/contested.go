@@ -44,7 +44,7 @@ const (
 	// true, the documentation's "null data set such as an empty string".
 	forAllValuesOverEmptyString = true
 
-	// unparsableNegatedTrue: a negated numeric, date, Bool or IpAddress
+	// unparsableNegatedTrue: a negated numeric, date or IP address
 	// comparison in which a side cannot be read is true, as for a missing key.
 	unparsableNegatedTrue = true
 

@@ -170,6 +170,25 @@ func TestAuthorizeRefusesMalformedRequests(t *testing.T) {
 	}
 }
 
+// Where a simulation has no policy of the key or role, it takes it to delegate.
+func TestResourceUnknown(t *testing.T) {
+	all, _ := policy.Parse(policy.KindIdentity, []byte(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`))
+	for action, resource := range map[string]string{
+		"kms:Decrypt":    "arn:aws:kms:eu-west-1:111122223333:key/k",
+		"sts:AssumeRole": "arn:aws:iam::111122223333:role/app",
+	} {
+		set := &policy.Set{Identity: []policy.Attached{{Document: all}}}
+		r := &policy.Request{Principal: policy.Principal{Type: policy.User, Account: "111122223333"}, Action: action, Resource: resource}
+		if policy.Authorize(r, set).Allowed {
+			t.Errorf("%s is allowed without the policy of %s", action, resource)
+		}
+		set.ResourceUnknown = true
+		if !policy.Authorize(r, set).Allowed {
+			t.Errorf("%s is denied in a simulation", action)
+		}
+	}
+}
+
 func TestContextKeys(t *testing.T) {
 	d, _ := policy.Parse(policy.KindIdentity, []byte(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::${aws:username}/*",
 		"Condition":{"StringEquals":{"aws:RequestTag/Team":"${aws:PrincipalTag/Team, 'none'}"}}}}`))

@@ -2,7 +2,6 @@ package policy_test
 
 import (
 	"bufio"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -270,7 +269,7 @@ func checkRequest(t *testing.T, r *policy.Request, set *policy.Set, e expectatio
 		t.Errorf("suggestion\n got %s\nwant %s", reasons.Suggest(), e.suggest)
 	}
 	if d.Allowed == (reasons.Suggest() != "") {
-		t.Error(fmt.Sprintf("a suggestion belongs to a denial: %q", reasons.Suggest()))
+		t.Errorf("a suggestion belongs to a denial: %q", reasons.Suggest())
 	}
 	checkOrder(t, r, set, d)
 }
