@@ -2,7 +2,7 @@
 // layers, S3 objects, log archives. What is stored never changes, and the same
 // bytes are stored once.
 //
-//	<dir>/sha256/3f/3f9a…      blobs, complete, synced, read-only
+//	<dir>/sha256/3f/3f9a…      blobs, complete and synced
 //	<dir>/upload/<id>          resumable uploads, growing
 //	<dir>/temp/…               writers under way; emptied at Open
 //
@@ -278,7 +278,7 @@ func (s *Store) keep(f *os.File, d Digest) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(f.Chmod(0o400), f.Sync()); err != nil {
+	if err := f.Sync(); err != nil {
 		return failed("sync", err)
 	}
 	s.settle.RLock()

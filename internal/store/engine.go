@@ -37,6 +37,8 @@ type engine interface {
 	readStream(ctx context.Context, q streamQuery) ([]segment, error)
 	streams(ctx context.Context, prefix string) ([]string, error)
 	trimStream(ctx context.Context, stream string, before int64) error
+	trimStreamAge(ctx context.Context, stream string, before int64) error // Unix milliseconds
+	deleteStream(ctx context.Context, stream string) error
 	trimJournal(ctx context.Context, keepRows int, olderThan int64) error
 
 	shared() bool // other processes may commit too

@@ -28,6 +28,10 @@ type postgres struct {
 // maxConns is enough for the committer, the follower and a few readers of streams.
 const maxConns = 6
 
+// minVersion is the first that can tell what became of a transaction whose
+// connection was lost (pg_xact_status of a pg_current_xact_id).
+const minVersion = 130000
+
 // schemaLock keeps replicas that start together from creating the tables at once.
 const schemaLock = 0x72656d6974 // "remit"
 
@@ -68,8 +72,12 @@ func openPostgres(ctx context.Context, url string, log *slog.Logger) (engine, er
 	e := &postgres{config: config, slots: make(chan struct{}, maxConns), known: make(map[string]struct{})}
 	err = e.with(ctx, func(c *pgx.Conn) error {
 		var sync string
-		if err := c.QueryRow(ctx, `SHOW synchronous_commit`).Scan(&sync); err != nil {
+		var version int
+		if err := c.QueryRow(ctx, `SELECT current_setting('synchronous_commit'), current_setting('server_version_num')::int`).Scan(&sync, &version); err != nil {
 			return err
+		}
+		if version < minVersion {
+			return fmt.Errorf("PostgreSQL %d is too old; want 13 or newer", version/10000)
 		}
 		if sync == "off" {
 			log.Warn("the server defaults to synchronous_commit=off; using on")
@@ -321,6 +329,26 @@ func (e *postgres) trimStream(ctx context.Context, stream string, before int64) 
 	})
 }
 
+func (e *postgres) trimStreamAge(ctx context.Context, stream string, before int64) error {
+	return e.with(ctx, func(c *pgx.Conn) error {
+		_, err := c.Exec(ctx, `DELETE FROM segment WHERE stream = $1 AND t < $2`, stream, before)
+		return err
+	})
+}
+
+func (e *postgres) deleteStream(ctx context.Context, stream string) error {
+	return e.with(ctx, func(c *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+			// The counter first: it is the lock that appending takes.
+			if _, err := tx.Exec(ctx, `DELETE FROM stream WHERE stream = $1`, stream); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, `DELETE FROM segment WHERE stream = $1`, stream)
+			return err
+		})
+	})
+}
+
 // trimJournal goes shard by shard, so that it holds one lock at a time.
 func (e *postgres) trimJournal(ctx context.Context, keepRows int, olderThan int64) error {
 	heads, err := e.heads(ctx)
@@ -509,7 +537,12 @@ func (b *postgresBatch) write(ctx context.Context, ws *writeSet) error {
 			INSERT INTO segment (stream, first, n, t, body) SELECT $1, next - $2::bigint, $2::bigint, $3, $4 FROM s`,
 			sg.stream, int64(sg.n), ws.now, sg.body)
 	}
-	return restartable(b.conn.SendBatch(ctx, q).Close())
+	err := b.conn.SendBatch(ctx, q).Close()
+	if err != nil && b.conn.IsClosed() && ctx.Err() == nil {
+		// COMMIT was not sent, so the server has rolled back.
+		return fmt.Errorf("%w: %w", errRestart, err)
+	}
+	return restartable(err)
 }
 
 // commit finds out what became of the transaction if the connection is lost in the

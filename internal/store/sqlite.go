@@ -396,22 +396,48 @@ func (e *sqlite) streams(ctx context.Context, prefix string) ([]string, error) {
 }
 
 func (e *sqlite) trimStream(ctx context.Context, stream string, before int64) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if err := e.connect(ctx); err != nil {
+	return e.transact(ctx, func() error {
+		_, err := e.exec(ctx, `DELETE FROM segment WHERE stream = ? AND first + n <= ?`, stream, before)
 		return err
-	}
-	_, err := e.exec(ctx, `DELETE FROM segment WHERE stream = ? AND first + n <= ?`, stream, before)
-	return err
+	})
 }
 
-func (e *sqlite) trimJournal(ctx context.Context, keepRows int, olderThan int64) (err error) {
+func (e *sqlite) trimStreamAge(ctx context.Context, stream string, before int64) error {
+	return e.transact(ctx, func() error {
+		_, err := e.exec(ctx, `DELETE FROM segment WHERE stream = ? AND t < ?`, stream, before)
+		return err
+	})
+}
+
+func (e *sqlite) deleteStream(ctx context.Context, stream string) error {
+	return e.transact(ctx, func() error {
+		if _, err := e.exec(ctx, `DELETE FROM stream WHERE stream = ?`, stream); err != nil {
+			return err
+		}
+		_, err := e.exec(ctx, `DELETE FROM segment WHERE stream = ?`, stream)
+		return err
+	})
+}
+
+func (e *sqlite) trimJournal(ctx context.Context, keepRows int, olderThan int64) error {
+	return e.transact(ctx, func() error {
+		if _, err := e.exec(ctx, `UPDATE seq SET floor = max(floor,
+			coalesce((SELECT max(rev) FROM journal j WHERE j.shard = seq.shard AND t < ?1), 0),
+			coalesce((SELECT rev FROM journal j WHERE j.shard = seq.shard ORDER BY rev DESC, idx DESC LIMIT 1 OFFSET ?2), 0))`,
+			olderThan, keepRows); err != nil {
+			return err
+		}
+		_, err := e.exec(ctx, `DELETE FROM journal
+			WHERE rev <= (SELECT floor FROM seq WHERE seq.shard = journal.shard)`)
+		return err
+	})
+}
+
+// transact runs fn in a transaction of its own, between those of the committer.
+func (e *sqlite) transact(ctx context.Context, fn func() error) (err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := e.connect(ctx); err != nil {
-		return err
-	}
-	if _, err := e.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
 	defer func() {
@@ -420,14 +446,10 @@ func (e *sqlite) trimJournal(ctx context.Context, keepRows int, olderThan int64)
 			e.disconnect()
 		}
 	}()
-	if _, err := e.conn.ExecContext(ctx, `UPDATE seq SET floor = max(floor,
-		coalesce((SELECT max(rev) FROM journal j WHERE j.shard = seq.shard AND t < ?1), 0),
-		coalesce((SELECT rev FROM journal j WHERE j.shard = seq.shard ORDER BY rev DESC, idx DESC LIMIT 1 OFFSET ?2), 0))`,
-		olderThan, keepRows); err != nil {
+	if _, err := e.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	if _, err := e.conn.ExecContext(ctx, `DELETE FROM journal
-		WHERE rev <= (SELECT floor FROM seq WHERE seq.shard = journal.shard)`); err != nil {
+	if err := fn(); err != nil {
 		return err
 	}
 	_, err = e.conn.ExecContext(ctx, "COMMIT")

@@ -199,7 +199,7 @@ func (s *Store) Begin(ctx context.Context, shard string) *Tx {
 
 // Update runs fn in a Tx that writes to the given shard, and commits. When the
 // commit conflicts with another, fn runs again over a fresh View, so it must have
-// no effects but through the Tx (see AfterCommit); after many conflicts Update
+// no effects but through the Tx (see AfterCommit), and must not call Update; after many conflicts Update
 // returns ErrConflict. If fn returns an error nothing is stored and Update
 // returns that error.
 func (s *Store) Update(ctx context.Context, shard string, fn func(tx *Tx) error) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"time"
 )
 
 // A Record is one entry of a stream. Seq counts from 1, in commit order, without
@@ -80,6 +81,24 @@ func (s *Store) Streams(ctx context.Context, prefix string) ([]string, error) {
 func (s *Store) TrimStream(ctx context.Context, stream string, before int64) error {
 	if err := s.engine.trimStream(ctx, stream, before); err != nil {
 		return fmt.Errorf("store: trim stream %s: %w", stream, err)
+	}
+	return nil
+}
+
+// TrimStreamBefore removes records appended before a time, for retention.
+// Numbering goes on.
+func (s *Store) TrimStreamBefore(ctx context.Context, stream string, t time.Time) error {
+	if err := s.engine.trimStreamAge(ctx, stream, t.UnixMilli()); err != nil {
+		return fmt.Errorf("store: trim stream %s: %w", stream, err)
+	}
+	return nil
+}
+
+// DeleteStream removes a stream with its records and its numbering: what is
+// appended later counts from 1 again.
+func (s *Store) DeleteStream(ctx context.Context, stream string) error {
+	if err := s.engine.deleteStream(ctx, stream); err != nil {
+		return fmt.Errorf("store: delete stream %s: %w", stream, err)
 	}
 	return nil
 }

@@ -201,6 +201,24 @@ func TestStreams(t *testing.T) {
 		if got := seqs(s.ReadStream(ctx, "logs/a", 0, 100)); !slices.Equal(got, span(7, 15)) {
 			t.Errorf("trimmed: %v", got)
 		}
+		if err := s.TrimStreamBefore(ctx, "logs/a", time.Now().Add(-time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if got := seqs(s.ReadStream(ctx, "logs/a", 0, 100)); !slices.Equal(got, span(7, 15)) {
+			t.Errorf("nothing is an hour old: %v", got)
+		}
+		if err := s.TrimStreamBefore(ctx, "audit", time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if got := seqs(s.ReadStream(ctx, "audit", 0, 100)); got != nil {
+			t.Errorf("trimmed by age: %v", got)
+		}
+		if err := s.DeleteStream(ctx, "logs/b"); err != nil {
+			t.Fatal(err)
+		}
+		if names, err := s.Streams(ctx, ""); err != nil || !slices.Equal(names, []string{"audit", "logs/a"}) {
+			t.Errorf("Streams = %q, %v", names, err)
+		}
 		if err := s.TrimStream(ctx, "logs/a", 1000); err != nil {
 			t.Fatal(err)
 		}
