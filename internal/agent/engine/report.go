@@ -74,8 +74,8 @@ func (t *task) report() {
 		for _, c := range t.containers {
 			ev.Containers = append(ev.Containers, containerEvent{Name: c.payload.Name, Status: "PENDING", ImageDigest: c.digest})
 		}
-	case t.runningSent:
-		// A container of a running task that ended by itself.
+	case t.runningSent && !stopping(t.wanted(), o):
+		// A container that ended by itself in a task that goes on.
 		for _, c := range t.containers {
 			if c.status == stopped && c.reported != stopped {
 				ev.Containers = append(ev.Containers, t.entry(c, stopped))

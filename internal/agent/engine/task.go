@@ -131,10 +131,13 @@ func (t *task) endAtOnce(why string) {
 	t.update(func() {
 		t.wantStop, t.reason = true, why
 		t.network, t.resources, t.release = gone, gone, gone
+		t.stoppedAt = time.Now()
 		for _, c := range t.containers {
 			c.status = stopped
 		}
 	})
+	close(t.released)
+	t.cleanUpLater()
 }
 
 // redeliver takes a payload for a task that is already here.
