@@ -1,0 +1,45 @@
+package sts
+
+import (
+	"bytes"
+	"compress/flate"
+	"maps"
+	"slices"
+
+	"github.com/remit-ecs/remit/internal/api"
+	"github.com/remit-ecs/remit/internal/api/stsapi"
+)
+
+// packedLimit is the room for what a session carries, in bytes after packing.
+// AWS's own format is not public; the percentages are ours.
+const packedLimit = 2048
+
+// packedSize is how much of the room session policies and tags take, in
+// percent; nil where there are none.
+func packedSize(in *stsapi.AssumeRoleInput, tags passed) (*int32, error) {
+	if in.Policy == nil && len(in.PolicyArns) == 0 && len(tags.values) == 0 {
+		return nil, nil
+	}
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, flate.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	put := func(s string) { _, _ = w.Write(append([]byte(s), 0)) } // a Buffer takes everything
+	put(api.Value(in.Policy))
+	for _, a := range in.PolicyArns {
+		put(api.Value(a.Arn))
+	}
+	for _, k := range slices.Sorted(maps.Keys(tags.values)) {
+		put(k)
+		put(tags.values[k])
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	percent := int32((out.Len()*100 + packedLimit - 1) / packedLimit)
+	if percent > 100 {
+		return nil, stsapi.PackedPolicyTooLargeException("Packed policy consumes %d%% of allotted space, please use smaller policy.", percent)
+	}
+	return &percent, nil
+}

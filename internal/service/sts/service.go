@@ -1,0 +1,91 @@
+// Package sts serves the AWS Security Token Service: it gives temporary
+// credentials of a role to whoever the role's trust policy names.
+//
+// Users and role sessions call it through the gateway, AWS services inside the
+// process likewise, as their service principal. A session is a sealed token:
+// nothing is stored but the audit record. The package knows roles only through
+// Roles, decides nothing about trust (package authz does) and checks no
+// session (the gateway does).
+package sts
+
+import (
+	"strings"
+	"time"
+
+	"github.com/remit-ecs/remit/arn"
+	"github.com/remit-ecs/remit/internal/api"
+	"github.com/remit-ecs/remit/internal/api/stsapi"
+	"github.com/remit-ecs/remit/internal/authz"
+	"github.com/remit-ecs/remit/internal/gateway"
+	"github.com/remit-ecs/remit/internal/id"
+	"github.com/remit-ecs/remit/internal/session"
+	"github.com/remit-ecs/remit/internal/store"
+)
+
+// Roles is what STS asks of IAM.
+type Roles interface {
+	// Assumable gives a role's unique id, how long a session of it may last,
+	// and its tags; false where no role has this ARN.
+	Assumable(r store.Reader, roleARN string) (id string, longest time.Duration, tags map[string]string, ok bool)
+	// ManagedPolicy reports whether an account can use a managed policy.
+	ManagedPolicy(r store.Reader, account, policyARN string) bool
+}
+
+// Service serves STS.
+type Service struct {
+	sealer *session.Sealer
+	roles  Roles
+}
+
+// New returns a Service that mints with sealer; Register makes it reachable.
+func New(sealer *session.Sealer, roles Roles) *Service { return &Service{sealer, roles} }
+
+// Register adds the operations to m.
+func (s *Service) Register(m *gateway.Mux) {
+	gateway.Handle(m, stsapi.GetCallerIdentity, s.mayGetCallerIdentity, s.getCallerIdentity)
+	gateway.Handle(m, stsapi.GetAccessKeyInfo, s.mayGetAccessKeyInfo, s.getAccessKeyInfo)
+	gateway.Handle(m, stsapi.AssumeRole, s.mayAssumeRole, s.assumeRole,
+		gateway.In(func(c *gateway.Call, in *stsapi.AssumeRoleInput) string {
+			if a, ok := roleARN(api.Value(in.RoleArn)); ok {
+				return gateway.Global(a.Account)
+			}
+			return gateway.Global(c.Account)
+		}))
+}
+
+// roleARN reads the ARN of a role.
+func roleARN(s string) (arn.ARN, bool) {
+	a, err := arn.Parse(s)
+	ok := err == nil && a.Service == "iam" && a.Region == "" && len(a.Account) == 12 &&
+		strings.HasPrefix(a.Resource, "role/") && a.Name() != ""
+	return a, ok
+}
+
+// callerIdentityAsks is shared by all calls: the action has no resource and no keys.
+var callerIdentityAsks = []authz.Ask{{Action: "sts:GetCallerIdentity", Resource: "*"}}
+
+// No policy takes this permission away; the question is for the record.
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+func (s *Service) mayGetCallerIdentity(*gateway.Call, *stsapi.GetCallerIdentityInput) ([]authz.Ask, error) {
+	return callerIdentityAsks, nil
+}
+
+func (s *Service) getCallerIdentity(c *gateway.Call, _ *stsapi.GetCallerIdentityInput) (*stsapi.GetCallerIdentityOutput, error) {
+	p := c.Principal
+	return &stsapi.GetCallerIdentityOutput{UserId: &p.UserID, Account: &p.Account, Arn: &p.ARN}, nil
+}
+
+func (s *Service) mayGetAccessKeyInfo(*gateway.Call, *stsapi.GetAccessKeyInfoInput) ([]authz.Ask, error) {
+	return []authz.Ask{{Action: "sts:GetAccessKeyInfo", Resource: "*"}}, nil
+}
+
+// getAccessKeyInfo reads the account out of an access key id, which tells
+// nothing about whether the key exists.
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_GetAccessKeyInfo.html
+func (s *Service) getAccessKeyInfo(_ *gateway.Call, in *stsapi.GetAccessKeyInfoInput) (*stsapi.GetAccessKeyInfoOutput, error) {
+	account, ok := id.AccountOf(api.Value(in.AccessKeyId))
+	if !ok {
+		return nil, api.Validation("Invalid Access key ID")
+	}
+	return &stsapi.GetAccessKeyInfoOutput{Account: &account}, nil
+}
