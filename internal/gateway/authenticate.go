@@ -68,7 +68,11 @@ func (g *Gateway) authenticate(c *Call, r *http.Request, q *sigv4.Request, b bod
 		g.takeAtItsWord(c, q)
 		return nil
 	}
-	p, secret, err := g.resolve(c, g.Store.View(c.Context), q)
+	view := g.Store.View(c.Context)
+	if err := view.Err(); err != nil {
+		return api.Unavailable("The store cannot be read.", err)
+	}
+	p, secret, err := g.resolve(c, view, q)
 	if err != nil {
 		return err
 	}

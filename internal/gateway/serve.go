@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"time"
 
 	"github.com/remit-ecs/remit/internal/api"
 	"github.com/remit-ecs/remit/internal/authz"
@@ -23,6 +25,9 @@ import (
 // maxBody bounds a request body that is not streamed: the largest of the
 // served APIs is ecr:UploadLayerPart with 20 MiB in base64.
 const maxBody = 32 << 20
+
+// maxAttempts bounds how often a call that conflicts is run again.
+const maxAttempts = 60
 
 // serve is the life of one request; DESIGN.md numbers the steps.
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
@@ -107,6 +112,9 @@ func (g *Gateway) run(c *Call, e *entry, in any) (any, *api.Error) {
 		// 5. Read.
 		c.Home = e.homeShard(c, in)
 		c.Tx = g.Store.Begin(c.Context, c.Home)
+		if err := c.Tx.Err(); err != nil {
+			return nil, api.Unavailable("The store cannot be read.", err)
+		}
 		c.IDs = id.NewSeeded(c.seed[:])
 		c.asked, c.after = c.asked[:0], nil
 
@@ -130,8 +138,12 @@ func (g *Gateway) run(c *Call, e *entry, in any) (any, *api.Error) {
 			return out, nil
 		}
 		closeOutput(out)
-		if errors.Is(cerr, store.ErrConflict) && attempt < 50 && c.Context.Err() == nil {
-			continue
+		if errors.Is(cerr, store.ErrConflict) && attempt < maxAttempts {
+			// Whoever lost once too often waits a little, so that callers who
+			// change the same document do not all lose together.
+			if err := g.Clock.Sleep(c.Context, time.Duration(mathrand.Int64N(int64(attempt+1)*int64(time.Millisecond)))); err == nil {
+				continue
+			}
 		}
 		return nil, api.Unavailable("The request could not be committed.", cerr)
 	}

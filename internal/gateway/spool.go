@@ -28,13 +28,6 @@ func (g *Gateway) spool(c *Call, e *entry, in any, r *http.Request, q *sigv4.Req
 		// The refusal is recorded by the caller, which knows no input.
 		return apiErr
 	}
-	if r.Header.Get("Expect") == "100-continue" && r.ContentLength == 0 {
-		// net/http sends 100 Continue only when a body is read, and there is
-		// none; botocore waits a minute for it.
-		if rc, ok := r.Context().Value(continuerKey{}).(func()); ok {
-			rc()
-		}
-	}
 	var src io.Reader = r.Body
 	var decoded *sigv4.Body
 	if q != nil {
@@ -71,5 +64,3 @@ func (g *Gateway) spool(c *Call, e *entry, in any, r *http.Request, q *sigv4.Req
 	}
 	return nil
 }
-
-type continuerKey struct{}

@@ -1,0 +1,4 @@
+package logs
+
+// ParsePattern is parsePattern, for the fuzz target.
+var ParsePattern = parsePattern
