@@ -327,7 +327,7 @@ type Exit struct {
 	// Signal ended the first process; 0 if it exited by itself.
 	Signal syscall.Signal
 	// OOMKilled is true when the kernel killed a process of the container
-	// for memory and the container ended by SIGKILL.
+	// for memory, whichever process, as Docker reports it.
 	OOMKilled bool
 
 	StartedAt, FinishedAt time.Time

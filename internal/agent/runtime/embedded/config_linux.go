@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	securejoin "github.com/cyphar/filepath-securejoin"
+	pathrs "github.com/cyphar/filepath-securejoin/pathrs-lite"
 	profile "github.com/moby/profiles/seccomp"
 	"github.com/moby/sys/user"
 	"github.com/opencontainers/cgroups"
@@ -334,24 +334,25 @@ func lookupUser(rootfs, spec string) (execUser, error) {
 }
 
 // openInside opens a regular file of a container's tree, as the container
-// would see it; an absent one reads as empty. Never a fifo, on which the
-// agent would wait for ever, and never more than an honest one holds.
+// would see it; an absent one reads as empty. The container may run meanwhile
+// and exchange links, so the kernel resolves the path. Never a fifo, on which
+// the agent would wait for ever, and never more than an honest file holds.
 func openInside(rootfs, name string) (io.ReadCloser, error) {
 	empty := io.NopCloser(strings.NewReader(""))
-	p, err := securejoin.SecureJoin(rootfs, name)
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(p, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+	handle, err := pathrs.OpenInRoot(rootfs, name)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return empty, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		f.Close()
+	defer handle.Close()
+	if info, err := handle.Stat(); err != nil || !info.Mode().IsRegular() {
 		return empty, nil
+	}
+	f, err := pathrs.Reopen(handle, os.O_RDONLY)
+	if err != nil {
+		return nil, err
 	}
 	return struct {
 		io.Reader

@@ -16,7 +16,6 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/remit-ecs/remit/internal/agent/runtime"
 	"github.com/remit-ecs/remit/internal/agent/runtime/image"
@@ -378,47 +377,4 @@ func count(tb testing.TB, root, pattern string) int {
 		tb.Fatal(err)
 	}
 	return len(m)
-}
-
-// FuzzLayer feeds arbitrary bytes as a layer. Whatever it is, nothing outside
-// the store changes and no device node appears in it.
-func FuzzLayer(f *testing.F) {
-	for _, files := range [][]file{
-		{{Name: "a", Body: "1"}},
-		{{Name: "l", Type: tar.TypeSymlink, Link: "/"}, {Name: "l/x", Body: "1"}},
-		{{Name: "a/.wh.b"}, {Name: ".wh..wh..opq"}},
-		{{Name: "../x"}, {Name: "h", Type: tar.TypeLink, Link: "../../x"}},
-		{{Name: "d", Type: tar.TypeBlock}, {Name: "p", Type: tar.TypeFifo}},
-	} {
-		f.Add(runtimetest.Tar(f, files...))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		top := t.TempDir()
-		if err := os.WriteFile(filepath.Join(top, "x"), []byte("untouched"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil })
-		if err != nil {
-			return
-		}
-		root := filepath.Join(top, "store")
-		s := open(t, root, image.Options{Limits: image.Limits{Bytes: 1 << 20, Entries: 1000}})
-		before := snapshot(t, filepath.Join(top, "x"))
-		if img, err := s.Unpack(t.Context(), runtimetest.Image(t, v1.Config{}, layer)); err == nil {
-			tree(t, s, img)
-		}
-		if after := snapshot(t, filepath.Join(top, "x")); after != before {
-			t.Errorf("outside changed: %s", after)
-		}
-		entries, err := os.ReadDir(top)
-		if err != nil || len(entries) != 2 {
-			t.Errorf("beside the store: %v %v", entries, err)
-		}
-		filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
-			if err == nil && d.Type()&fs.ModeDevice != 0 {
-				t.Errorf("a device node: %s", p)
-			}
-			return nil
-		})
-	})
 }
