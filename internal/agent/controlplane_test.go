@@ -54,8 +54,11 @@ type controlPlane struct {
 	changes   []change
 	registers []map[string]any
 
-	conn     chan *agentConn // ACS handshakes
-	tcs      chan map[string]any
+	conn chan *agentConn // ACS handshakes
+	tcs  chan map[string]any
+	// anonymousObjects answers unsigned S3 requests with 404.
+	anonymousObjects bool
+
 	refuse   string // exception for the next handshakes
 	seq      int64
 	password string
@@ -256,6 +259,10 @@ func (c *controlPlane) object(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	body, ok := c.objects[r.PathValue("bucket")+"/"+r.PathValue("key")]
 	c.mu.Unlock()
+	if c.anonymousObjects && r.Header.Get("Authorization") == "" {
+		w.WriteHeader(404)
+		return
+	}
 	if key, err := c.verify(r, "s3", nil); err != nil || key == "ASIAINSTANCE" {
 		c.t.Errorf("s3: %v (signed by %s)", err, key)
 	}
@@ -311,13 +318,21 @@ func (c *controlPlane) registry(w http.ResponseWriter, r *http.Request) {
 
 func digestOf(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
 
+// file is one file of an image.
+type file struct {
+	name    string
+	mode    int64
+	content []byte
+}
+
 // image puts an image of one layer under HOST/NAME:latest and returns its digest.
-func (c *controlPlane) image(name string, config map[string]any) string {
+func (c *controlPlane) image(name string, config map[string]any, files ...file) string {
 	var layer bytes.Buffer
 	tw := tar.NewWriter(&layer)
-	content := []byte("hello from " + name)
-	tw.WriteHeader(&tar.Header{Name: "hello", Mode: 0o644, Size: int64(len(content)), Typeflag: tar.TypeReg})
-	tw.Write(content)
+	for _, f := range append(files, file{"hello", 0o644, []byte("hello from " + name)}) {
+		tw.WriteHeader(&tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.content)), Typeflag: tar.TypeReg})
+		tw.Write(f.content)
+	}
 	tw.Close()
 	var packed bytes.Buffer
 	zw := gzip.NewWriter(&packed)

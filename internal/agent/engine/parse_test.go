@@ -37,7 +37,7 @@ func TestParseReference(t *testing.T) {
 }
 
 func FuzzReference(f *testing.F) {
-	for _, s := range []string{"busybox", "a.b:1/c:d", "x@sha256:", "localhost:5000/a/b:tag", "//", ":", "a:b/c"} {
+	for _, s := range []string{"busybox", "a.b:1/c:d", "x@sha256:", "localhost:5000/a/b:tag", ".%/0", "//", ":", "a:b/c"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -43,6 +43,7 @@ func (r reference) name() string {
 }
 
 var (
+	hostPattern       = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?$`)
 	repositoryPattern = regexp.MustCompile(`^[a-z0-9]+([._/-]+[a-z0-9]+)*$`)
 	tagPattern        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 	digestPattern     = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
@@ -77,7 +78,7 @@ func parseReference(image string) (reference, error) {
 		if !strings.Contains(rest, "/") {
 			rest = "library/" + rest
 		}
-	case strings.ContainsAny(r.host, "@?#\\ "):
+	case !hostPattern.MatchString(r.host):
 		return bad("the registry host has characters that are not allowed")
 	}
 	if r.repository = rest; !repositoryPattern.MatchString(rest) {

@@ -1,0 +1,111 @@
+package agent_test
+
+import (
+	"net"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/remit-ecs/remit/internal/agent"
+	"github.com/remit-ecs/remit/internal/agent/network"
+	"github.com/remit-ecs/remit/internal/agent/runtime"
+	"github.com/remit-ecs/remit/internal/agent/runtime/embedded"
+)
+
+// The whole host with nothing replaced but the control plane: an image pulled
+// with the execution role's token, a container in its own namespaces, its own
+// network, its role at 169.254.170.2, its output in Logs.
+func TestRealContainer(t *testing.T) {
+	if v := embedded.Probe(); v.Isolation != runtime.IsolationContainer {
+		t.Skipf("containers cannot be made here, best is %s: %s", v.Isolation, strings.Join(v.Reasons, " "))
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("task networks need root")
+	}
+	binary := filepath.Join(t.TempDir(), "app")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "./testdata/app")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	program, err := os.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// Tasks reach the control plane at their gateway, so it listens there too.
+	listener, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	c := newControlPlane(t)
+	open := httptest.NewUnstartedServer(c.server.Config.Handler)
+	open.Listener.Close()
+	open.Listener = listener
+	open.Start()
+	t.Cleanup(open.Close)
+	c.anonymousObjects = true
+	digest := c.image(shopImage, map[string]any{"Entrypoint": []string{"/app"}, "StopSignal": "SIGTERM"}, file{"app", 0o755, program})
+
+	root := t.TempDir()
+	rt, err := embedded.New(embedded.Options{Root: filepath.Join(root, "rt"), CgroupParent: "/remit-agent-test", Logger: quiet(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rt.Close()
+	n, err := network.New(network.Options{Bridge: "remit-agtest", StateDir: root, HostPorts: []uint16{uint16(port)}, Log: quiet(t)})
+	if err != nil {
+		t.Skipf("task networks cannot be made here: %v", err)
+	}
+	defer n.Close()
+
+	h := startHost(t, c, func(o *agent.Options) {
+		o.Runtime, o.Network = rt, n
+		_, p, _ := net.SplitHostPort(listener.Addr().String())
+		o.Endpoint = "http://127.0.0.1:" + p
+		o.StopTimeout = 5 * time.Second
+	})
+	conn := c.accept()
+	const id = "7ea10000000000000000000000000000"
+	conn.payload(shopTask(c, id, func(task, app map[string]any) {
+		task["networkMode"] = "awsvpc"
+		delete(app, "command")
+	}))
+	running := c.await(taskARN(id), "RUNNING")
+	if running.Containers[0].ImageDigest != digest {
+		t.Errorf("digest %s, want %s", running.Containers[0].ImageDigest, digest)
+	}
+	lines := func() (out []string) {
+		c.set(func() { out = slices.Clone(c.logs["/shop web/app/"+id]) })
+		return out
+	}
+	for began := time.Now(); !slices.Contains(lines(), "ready"); time.Sleep(20 * time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("the container is not ready: %q", lines())
+		}
+	}
+	conn.payload(map[string]any{"arn": taskARN(id), "desiredStatus": "STOPPED"})
+	stopped := c.await(taskARN(id), "STOPPED")
+	if e := stopped.Containers[0]; e.ExitCode == nil || *e.ExitCode != 3 {
+		t.Errorf("container %+v", e)
+	}
+	got := lines()
+	if len(got) != 6 || got[0] != "role: arn:aws:iam::123456789012:role/shopTask" || got[1] != "task: "+taskARN(id) ||
+		got[2] != "control plane: 404" || !strings.HasPrefix(got[3], "hostname: ip-") || !strings.HasSuffix(got[3], " true") || got[5] != "bye" {
+		t.Errorf("output %q", got)
+	}
+
+	// A host that goes takes its tasks with it, networks included.
+	conn.payload(shopTask(c, "last", func(task, app map[string]any) { delete(app, "command") }, func(task, app map[string]any) { task["networkMode"] = "awsvpc" }))
+	c.await(taskARN("last"), "RUNNING")
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	c.await(taskARN("last"), "STOPPED")
+}
