@@ -129,7 +129,11 @@ func New(o Options) (*Agent, error) {
 		o.Logger = slog.Default()
 	}
 	if o.HTTPClient == nil {
-		o.HTTPClient = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		// No answer is awaited for ever; bodies, such as layers, may take
+		// their time.
+		transport.ResponseHeaderTimeout = 30 * time.Second
+		o.HTTPClient = &http.Client{Transport: transport}
 	}
 	if o.Registry == nil {
 		o.Registry = ECRAt(o.Endpoint)

@@ -429,6 +429,119 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// A task that had no container yet begins again, once its keys, which are
+// never written down, have been pushed again.
+func TestRestartBeforeContainers(t *testing.T) {
+	c := newControlPlane(t)
+	c.image(shopImage, nil)
+	c.hold = make(chan struct{})
+	h := startHost(t, c, func(o *agent.Options) { o.StopTasksOnExit = false })
+	h.rt.Handle("/bin/app", func(p *fake.Process) int { return 0 })
+	conn := c.accept()
+	conn.payload(shopTask(c, "early"))
+	conn.expect("AckRequest")
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	c.set(func() { close(c.hold); c.hold = nil; c.calls = nil })
+	h.rt = h.rt.Crash()
+	h.opts.Runtime = h.rt
+	h.run()
+	conn = c.accept()
+	if conn.query["sendCredentials"][0] != "true" {
+		t.Error("a fresh process did not ask for credentials")
+	}
+	time.Sleep(20 * time.Millisecond)
+	c.set(func() {
+		for _, call := range c.calls {
+			if strings.Contains(call, "ecr:") {
+				t.Error("a call before the credentials came")
+			}
+		}
+	})
+	for role, id := range map[string]string{"TaskApplication": "task-cred-early", "TaskExecution": "exec-cred-early"} {
+		conn.send("IAMRoleCredentialsMessage", map[string]any{"messageId": role, "taskArn": taskARN("early"), "roleType": role, "roleCredentials": c.credentials(id, "again")})
+		conn.expect("IAMRoleCredentialsAckRequest")
+	}
+	if stopped := c.await(taskARN("early"), "STOPPED"); stopped.Containers[0].ExitCode == nil || *stopped.Containers[0].ExitCode != 0 {
+		t.Errorf("%+v", stopped)
+	}
+}
+
+// An image that another task brought is not free for a role that may not pull.
+func TestCachedImageStillNeedsPermission(t *testing.T) {
+	for _, action := range []string{"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"} {
+		c := newControlPlane(t)
+		c.image(shopImage, nil)
+		h := startHost(t, c)
+		h.rt.Handle("/bin/app", func(p *fake.Process) int { return 0 })
+		conn := c.accept()
+		conn.payload(shopTask(c, "first"))
+		c.await(taskARN("first"), "STOPPED")
+		c.set(func() { c.denied[action] = true })
+		conn.payload(shopTask(c, "second"))
+		if got := c.await(taskARN("second"), "STOPPED"); !strings.Contains(got.Reason, "not authorized to perform: "+action) {
+			t.Errorf("%s: reason %q", action, got.Reason)
+		}
+	}
+}
+
+func TestInterfacesAreConfirmed(t *testing.T) {
+	c := newControlPlane(t)
+	startHost(t, c)
+	conn := c.accept()
+	conn.send("AttachTaskNetworkInterfacesMessage", map[string]any{"messageId": "eni", "clusterArn": clusterARN, "containerInstanceArn": instanceARN,
+		"taskArn": taskARN("net"), "waitTimeoutMs": 1000, "elasticNetworkInterfaces": []any{map[string]any{
+			"attachmentArn": "arn:attachment", "ec2Id": "eni-1", "macAddress": "02:00:00:00:00:01", "ipv4Addresses": []any{map[string]any{"primary": true, "privateAddress": "10.0.0.5"}}}}})
+	if m := conn.expect("AckRequest"); m["messageId"] != "eni" {
+		t.Errorf("ack %v", m)
+	}
+	got := c.await(taskARN("net"), "")
+	if len(got.Attachments) != 1 || got.Attachments[0].AttachmentArn != "arn:attachment" || got.Attachments[0].Status != "ATTACHED" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// dependsOn HEALTHY waits for the health check, whose result goes to TCS.
+func TestHealth(t *testing.T) {
+	c := newControlPlane(t)
+	c.image(shopImage, nil)
+	h := startHost(t, c)
+	h.rt.Handle("/bin/db", func(p *fake.Process) int { <-p.Context.Done(); return 0 })
+	h.rt.Handle("/bin/app", func(p *fake.Process) int { <-p.Context.Done(); return 0 })
+	checks := 0
+	h.rt.Handle("/bin/check", func(p *fake.Process) int {
+		if checks++; checks < 2 {
+			return 1
+		}
+		return 0
+	})
+	conn := c.accept()
+	conn.payload(shopTask(c, "health", func(task, app map[string]any) {
+		db := maps.Clone(app)
+		db["name"], db["command"] = "db", []string{"/bin/db"}
+		db["healthCheckType"] = "docker"
+		db["dockerConfig"] = map[string]any{"config": `{"Healthcheck":{"Test":["CMD","/bin/check"],"Interval":5000000,"Retries":3}}`}
+		app["dependsOn"] = []any{map[string]any{"containerName": "db", "condition": "HEALTHY"}}
+		task["containers"] = []any{app, db}
+	}))
+	c.await(taskARN("health"), "RUNNING")
+	for deadline := time.After(5 * time.Second); ; {
+		select {
+		case m := <-c.tcs:
+			if m["type"] != "PublishHealthRequest" {
+				continue
+			}
+			task := m["message"].(map[string]any)["tasks"].([]any)[0].(map[string]any)
+			if container := task["containers"].([]any)[0].(map[string]any); container["containerName"] == "db" && container["healthStatus"] == "HEALTHY" {
+				return
+			}
+		case <-deadline:
+			t.Fatal("no health report")
+		}
+	}
+}
+
 func TestManifestStopsWhatIsConfirmed(t *testing.T) {
 	c := newControlPlane(t)
 	c.image(shopImage, nil)

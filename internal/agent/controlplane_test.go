@@ -59,7 +59,8 @@ type controlPlane struct {
 	// anonymousObjects answers unsigned S3 requests with 404.
 	anonymousObjects bool
 
-	refuse   string // exception for the next handshakes
+	hold     chan struct{} // when set, manifests wait for it
+	refuse   string        // exception for the next handshakes
 	seq      int64
 	password string
 }
@@ -284,6 +285,16 @@ func (c *controlPlane) registry(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	path := strings.TrimPrefix(r.URL.Path, "/v2/")
+	c.mu.Lock()
+	hold := c.hold
+	c.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-r.Context().Done():
+			return
+		}
+	}
 	refuse := func(status int, code, message string) {
 		w.WriteHeader(status)
 		json.NewEncoder(w).Encode(map[string]any{"errors": []any{map[string]any{"code": code, "message": message}}})

@@ -121,12 +121,22 @@ func New(o Options) (*Engine, error) {
 }
 
 // Close stops reporting and watching and returns when every goroutine has
-// ended. Containers keep running; see StopAll.
+// ended. Containers keep running; see StopAll. What they have printed so far is
+// sent first, within two seconds.
 func (e *Engine) Close() {
 	e.mu.Lock()
 	e.closed = true
 	tasks := e.list()
 	e.mu.Unlock()
+	deadline, cancel := context.WithTimeout(e.ctx, 2*time.Second)
+	defer cancel()
+	var drains sync.WaitGroup
+	for _, t := range tasks {
+		for _, c := range t.containers {
+			drains.Go(func() { t.drain(deadline, c) })
+		}
+	}
+	drains.Wait()
 	e.end()
 	for _, t := range tasks {
 		t.closeEndpoint()

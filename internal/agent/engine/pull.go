@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/remit-ecs/remit/internal/agent/runtime"
@@ -20,9 +21,12 @@ func (t *task) pull(ctx context.Context, c *container) (runtime.Image, string, e
 	if err != nil {
 		return runtime.Image{}, "", fail("manifest", 0, name, err)
 	}
-	login := t.prepared.registries[c.payload.Name]
-	r := t.engine.registry(ref)
-	r.username, r.password = login.username, login.password
+	r, ours := t.engine.registry(ref)
+	// A token for ECR goes to ECR alone, whatever host an image names.
+	if a := c.payload.RegistryAuthentication; a != nil && (a.Type != "ecr" || ours || ecrHost.MatchString(ref.host)) {
+		login := t.prepared.registries[c.payload.Name]
+		r.username, r.password = login.username, login.password
+	}
 
 	var img *remoteImage
 	var digest string
@@ -35,6 +39,12 @@ func (t *task) pull(ctx context.Context, c *container) (runtime.Image, string, e
 	}
 	var out runtime.Image
 	n, err = t.retry(ctx, func(ctx context.Context) (err error) {
+		// Fargate has no cache between tasks, so there a role that may not
+		// fetch layers cannot run an image that another task brought. Asking
+		// for the configuration, a blob like any other, keeps it so.
+		if _, err := img.RawConfigFile(); err != nil {
+			return err
+		}
 		if out, err = t.engine.opts.Runtime.Image(ctx, sha(img.raw)); err == nil {
 			return nil
 		}
@@ -51,28 +61,29 @@ func (t *task) pull(ctx context.Context, c *container) (runtime.Image, string, e
 	return out, digest, nil
 }
 
+// ecrHost is the host of a private ECR registry.
+var ecrHost = regexp.MustCompile(`^[0-9]{12}\.dkr\.ecr(-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?$`)
+
 // registry opens the repository that a reference means, where it is really
-// served.
-func (e *Engine) registry(ref reference) *registry {
-	r := &registry{repository: ref.repository, client: e.opts.HTTPClient}
+// served, and says whether that is the control plane's own.
+func (e *Engine) registry(ref reference) (r *registry, ours bool) {
+	r = &registry{repository: ref.repository, client: e.opts.HTTPClient}
 	if e.opts.Registry != nil {
 		if base, prefix, ok := e.opts.Registry(ref.host); ok {
 			r.base, r.repository = strings.TrimSuffix(base, "/"), prefix+ref.repository
-			return r
+			return r, true
 		}
 	}
-	// Docker's rule: a registry on this machine may be plain http, any other
-	// only where it is the control plane's own.
-	scheme := "https://"
-	if u, err := url.Parse(e.opts.Endpoint); err == nil && u.Host == ref.host || loopback(ref.host) {
-		if err == nil && u.Host == ref.host {
-			scheme = u.Scheme + "://"
-		} else {
-			scheme = "http://"
-		}
+	if u, err := url.Parse(e.opts.Endpoint); err == nil && u.Host == ref.host {
+		r.base = u.Scheme + "://" + ref.host
+		return r, true
 	}
-	r.base = scheme + ref.host
-	return r
+	// Docker's rule: a registry on this machine may be plain http.
+	r.base = "https://" + ref.host
+	if loopback(ref.host) {
+		r.base = "http://" + ref.host
+	}
+	return r, false
 }
 
 func loopback(host string) bool {

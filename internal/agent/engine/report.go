@@ -115,7 +115,7 @@ func (t *task) entry(c *container, status containerStatus) containerEvent {
 // bindings are the host ports of a container. Only tasks on the host's network
 // have any: in a namespace of its own, a container's port is the task's port.
 func (t *task) bindings(c *container) []types.NetworkBinding {
-	if t.engine.opts.Network != nil || !c.ran {
+	if !t.onHostNetwork() || !c.ran {
 		return nil
 	}
 	var out []types.NetworkBinding

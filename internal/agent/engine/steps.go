@@ -256,18 +256,21 @@ func (t *task) environment(c *container, image []string) ([]string, error) {
 	unlessSet("AWS_REGION", t.engine.opts.Region)
 	unlessSet("AWS_DEFAULT_REGION", t.engine.opts.Region)
 	unlessSet("AWS_ENDPOINT_URL", t.engine.opts.ContainerEndpoint)
+	t.mu.Lock()
+	loopback := t.loopback
+	t.mu.Unlock()
 	base := metadataBase
-	if t.loopback != nil {
-		base = t.loopback.URL()
+	if loopback != nil {
+		base = loopback.URL()
 	}
 	env["ECS_CONTAINER_METADATA_URI"] = base + "/v3/" + c.metaID
 	env["ECS_CONTAINER_METADATA_URI_V4"] = base + "/v4/" + c.metaID
 	env["ECS_AGENT_URI"] = base + "/api/" + c.metaID
 	if t.application != nil {
 		// The relative form wins in SDKs, so exactly one form is set.
-		if t.loopback != nil {
-			env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = t.loopback.CredentialsURI()
-			env["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = t.loopback.Token()
+		if loopback != nil {
+			env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = loopback.CredentialsURI()
+			env["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = loopback.Token()
 		} else {
 			env["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = "/v2/credentials/" + t.application.served().ID
 		}
@@ -348,7 +351,7 @@ func (t *task) releaseAll() {
 	ctx, cancel := context.WithTimeout(t.engine.ctx, releaseTimeout)
 	defer cancel()
 	for _, c := range t.containers {
-		t.drain(c)
+		t.drain(ctx, c)
 		if err := t.engine.opts.Runtime.Remove(ctx, c.runtimeID); err != nil && !errors.Is(err, runtime.ErrNotFound) {
 			t.log.Error("container not removed", "container", c.payload.Name, "error", err)
 		}

@@ -98,6 +98,10 @@ func newTask(e *Engine, id string, p acs.Task) *task {
 		p.ExecutionRoleCredentials = c.Redacted()
 	}
 	t.payload = p
+	t.meta.SetStats(t.stats)
+	t.meta.SetAudit(func(ev metadata.Event) {
+		t.log.Info("credentials request", "event", ev.Type, "status", ev.Status, "remote", ev.RemoteAddr, "userAgent", ev.UserAgent)
+	})
 	for _, c := range p.Containers {
 		t.containers = append(t.containers, &container{
 			payload: c, status: none,
@@ -309,7 +313,10 @@ func (t *task) do(s step) {
 		})
 	case release:
 		t.releaseAll()
-		t.update(func() { t.release = gone; t.stoppedAt = time.Now() })
+		t.update(func() {
+			t.release, t.stoppedAt = gone, time.Now()
+			t.prepared = prepared{} // the secrets have done their work
+		})
 		close(t.released)
 		t.cleanUpLater()
 	default:
@@ -404,7 +411,7 @@ func (t *task) wait(c *container) {
 	if t.engine.ctx.Err() != nil {
 		return // the agent is going; the container is not ours to judge
 	}
-	t.drain(c)
+	t.drain(t.engine.ctx, c)
 	t.update(func() {
 		c.busy = false
 		c.ran, c.status, c.finished = true, stopped, time.Now()
@@ -450,7 +457,7 @@ const startLimit = 3 * time.Minute
 // report that it stopped.
 const drainTimeout = 15 * time.Second
 
-func (t *task) drain(c *container) {
+func (t *task) drain(ctx context.Context, c *container) {
 	t.mu.Lock()
 	logs := c.logs
 	c.logs = nil
@@ -458,7 +465,7 @@ func (t *task) drain(c *container) {
 	if logs == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(t.engine.ctx, drainTimeout)
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	if err := logs.Close(ctx); err != nil {
 		t.log.Warn("container output lost", "container", c.payload.Name, "error", err)

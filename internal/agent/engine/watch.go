@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/remit-ecs/remit/internal/agent/acs"
@@ -121,6 +122,24 @@ func (e *Engine) Measure(ctx context.Context) acs.Measurements {
 		}
 	}
 	return m
+}
+
+// stats answers the metadata endpoint in the shape of Docker's stats, as far as
+// the runtime measures. Unmeasured is nil, not zero.
+func (t *task) stats(ctx context.Context, runtimeID string) (json.RawMessage, error) {
+	s, err := t.engine.opts.Runtime.Stats(ctx, runtimeID)
+	if err != nil {
+		return nil, nil //nolint:nilerr // a stopped container has no statistics
+	}
+	return json.Marshal(map[string]any{
+		"read":         s.Read,
+		"cpu_stats":    map[string]any{"cpu_usage": map[string]any{"total_usage": s.CPUUsage.Nanoseconds()}},
+		"memory_stats": map[string]any{"usage": s.MemoryUsage, "max_usage": s.MemoryMax, "limit": s.MemoryLimit},
+		"pids_stats":   map[string]any{"current": s.Pids},
+		"blkio_stats": map[string]any{"io_service_bytes_recursive": []any{
+			map[string]any{"op": "Read", "value": s.BlockRead}, map[string]any{"op": "Write", "value": s.BlockWrite},
+		}},
+	})
 }
 
 // document is the task's metadata now; t.mu is held.
