@@ -1,0 +1,77 @@
+package hosts
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/remit-ecs/remit/internal/service/ecs"
+)
+
+// acknowledgements of TCS, by the message that they answer. Any of them keeps
+// the agent's connection alive.
+var telemetryAcks = map[string]string{
+	typeMetrics:        "AckPublishMetric",
+	typeHealth:         "AckPublishHealth",
+	typeInstanceStatus: "AckPublishInstanceStatus",
+}
+
+// serveTCS takes measurements. Metrics are acknowledged and dropped; the health
+// of containers travels on no other way, and is kept.
+func (s *Server) serveTCS(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	_, inst, no := s.admit(r, opTelemetry, q.Get("cluster"), q.Get("containerInstance"))
+	if no != nil {
+		no.write(w)
+		return
+	}
+	conn, ok := s.upgrade(w, r)
+	if !ok {
+		return
+	}
+	defer conn.CloseNow()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	if !s.enter("tcs "+inst.ARN(), cancel) {
+		_ = conn.Close(websocket.StatusGoingAway, "shutting down")
+		return
+	}
+	defer s.running.Done()
+	for {
+		// The agent publishes every 20 seconds; three minutes of silence end it.
+		rctx, done := context.WithTimeout(ctx, 3*time.Minute)
+		_, b, err := conn.Read(rctx)
+		done()
+		if err != nil {
+			return
+		}
+		kind, report, err := decodeTelemetry(b)
+		if err != nil {
+			s.Log.Warn("hosts: telemetry frame ignored", "containerInstance", inst.ARN(), "error", err)
+			continue
+		}
+		for _, t := range report.Tasks {
+			var health []ecs.ContainerHealth
+			for _, c := range t.Containers {
+				health = append(health, ecs.ContainerHealth{Name: c.Name, Status: c.Status})
+			}
+			if err := s.ECS.Health(ctx, inst, t.TaskARN, health); err != nil {
+				s.Log.Warn("hosts: container health not noted", "task", t.TaskARN, "error", err)
+			}
+		}
+		if ack := telemetryAcks[kind]; ack != "" {
+			answer, err := encode(ack, map[string]string{"message": "OK"})
+			if err != nil {
+				return
+			}
+			wctx, done := context.WithTimeout(ctx, writeTimeout)
+			err = conn.Write(wctx, websocket.MessageText, answer)
+			done()
+			if err != nil {
+				return
+			}
+		}
+	}
+}
