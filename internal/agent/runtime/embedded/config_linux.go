@@ -135,6 +135,10 @@ func hostPath(p string) string {
 
 // cgroupResources words limits for both cgroup versions.
 func cgroupResources(r runtime.Resources) *cgroups.Resources {
+	if r.CPUShares > 0 {
+		// The kernel's range; ECS writes 1 or 2 for "as little as can be".
+		r.CPUShares = min(max(r.CPUShares, 2), 262144)
+	}
 	out := &cgroups.Resources{
 		Memory:            r.Memory,
 		MemoryReservation: r.MemoryReservation,

@@ -30,7 +30,7 @@ func TestCgroup2(t *testing.T) {
 	}{
 		{"all", runtime.Resources{Memory: 64 << 20, MemoryReservation: 32 << 20, CPUShares: 1024, CPUQuota: 50_000, PidsLimit: 100},
 			map[string]string{"memory.max": "67108864", "memory.swap.max": "0", "memory.low": "33554432", "cpu.weight": "100", "cpu.max": "50000 100000", "pids.max": "100"}},
-		{"least shares", runtime.Resources{CPUShares: 2}, map[string]string{"cpu.weight": "1", "memory.max": "", "pids.max": "", "cpu.max": ""}},
+		{"least shares", runtime.Resources{CPUShares: 1}, map[string]string{"cpu.weight": "1", "memory.max": "", "pids.max": "", "cpu.max": ""}},
 		{"quarter", runtime.Resources{CPUShares: 256}, map[string]string{"cpu.weight": "35", "cpu.max": ""}},
 		{"nothing", runtime.Resources{}, map[string]string{"memory.max": "", "memory.swap.max": "", "cpu.weight": "", "cpu.max": "", "pids.max": ""}},
 	} {

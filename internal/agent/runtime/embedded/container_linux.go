@@ -81,15 +81,33 @@ func newContainers(o Options, v Verdict) (runtime.Runtime, error) {
 		unlock()
 		return nil, err
 	}
-	// Cgroup names are global: two state roots on one host must not meet.
-	sum := sha256.Sum256([]byte(o.Root))
-	d.cgroup = path.Join("/", o.CgroupParent, hex.EncodeToString(sum[:6]))
+	key, err := rootKey(o.Root)
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	d.cgroup = path.Join("/", o.CgroupParent, key)
 	if d.rootless {
 		// Relative, which is to the agent's own.
-		d.cgroup = "remit-" + hex.EncodeToString(sum[:6])
+		d.cgroup = "remit-" + key
 	}
 	return supervisor.New(o.Root, d.store, d, unlock), nil
 }
+
+// rootKey names the state root among all of this host. Cgroup names are global,
+// and two agents must not meet in one: not with different roots, and not with
+// roots of the same name in different mount namespaces.
+func rootKey(root string) (string, error) {
+	info, err := os.Stat(root)
+	if err != nil {
+		return "", fmt.Errorf("state root: %w", err)
+	}
+	st := info.Sys().(*syscall.Stat_t)
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %s", st.Dev, st.Ino, root))
+	return hex.EncodeToString(sum[:6]), nil
+}
+
+const noSeccomp = "System calls are not filtered: build with -tags seccomp (needs libseccomp-dev) for Docker's seccomp profile."
 
 // describe says what is enforced here.
 func describe(noOverlay string) runtime.Info {
@@ -107,11 +125,14 @@ func describe(noOverlay string) runtime.Info {
 		info.Warnings = append(info.Warnings, fmt.Sprintf(format, args...))
 	}
 	if !info.Seccomp {
-		warn("System calls are not filtered: build with -tags seccomp (needs libseccomp-dev) for Docker's seccomp profile.")
+		warn(noSeccomp)
 	}
-	for name, ok := range map[string]bool{"memory": info.MemoryLimits, "cpu": info.CPULimits, "pids": info.PidsLimits} {
-		if !ok {
-			warn("The %s cgroup controller is not available: containers with such a limit are refused.", name)
+	for _, c := range []struct {
+		name string
+		ok   bool
+	}{{"memory", info.MemoryLimits}, {"cpu", info.CPULimits}, {"pids", info.PidsLimits}} {
+		if !c.ok {
+			warn("The %s cgroup controller is not available: containers with such a limit are refused.", c.name)
 		}
 	}
 	if noOverlay != "" {

@@ -19,6 +19,7 @@ import (
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/runc/libcontainer"
 	"github.com/opencontainers/runc/libcontainer/configs"
+	"github.com/opencontainers/runc/libcontainer/seccomp"
 	"golang.org/x/sys/unix"
 
 	"github.com/remit-ecs/remit/internal/agent/runtime"
@@ -27,16 +28,19 @@ import (
 
 // describeRootless says what a user namespace gives.
 func describeRootless(reasons []string) runtime.Info {
-	return runtime.Info{
-		Name: "embedded", Isolation: runtime.IsolationUserNS, Mounts: true,
+	info := runtime.Info{
+		Name: "embedded", Isolation: runtime.IsolationUserNS, Mounts: true, Seccomp: seccomp.Enabled,
 		Warnings: append(slices.Clone(reasons),
 			"Memory, CPU and process limits are not enforced: the agent runs containers in a user namespace, without cgroups.",
-			"Containers share the host's network: credentials are served on a loopback port with an authorization token.",
+			"Containers share the host's network: credentials must be served on a loopback port with an authorization token.",
 			"All processes of all containers have the agent's own uid on the host: the user that an image or a task definition names is ignored.",
-			"System calls are not filtered in user namespaces.",
 			"Images are copied for each container.",
 		),
 	}
+	if !info.Seccomp {
+		info.Warnings = append(info.Warnings, noSeccomp)
+	}
+	return info
 }
 
 // confine changes a configuration for a user namespace that maps its root to
@@ -49,7 +53,6 @@ func (d *driver) confine(c *configs.Config) {
 	c.GIDMappings = []configs.IDMap{{ContainerID: 0, HostID: int64(os.Getegid()), Size: 1}}
 	// A set-uid program of a mounted volume would gain nothing good here.
 	c.NoNewPrivileges = true
-	c.Seccomp = nil
 	// A cgroup below the agent's own if it may make one, and none if not.
 	c.Cgroups = &cgroups.Cgroup{
 		Name: filepath.Base(c.Cgroups.Path), Parent: d.cgroup,
