@@ -37,6 +37,7 @@ import (
 	"github.com/remit-ecs/remit/internal/agent/acs"
 	"github.com/remit-ecs/remit/internal/agent/engine"
 	"github.com/remit-ecs/remit/internal/agent/runtime"
+	"github.com/remit-ecs/remit/internal/clock"
 )
 
 // Version is what the agent calls itself on the wire: the version of the stock
@@ -90,7 +91,9 @@ type Options struct {
 	MetricsInterval time.Duration
 
 	HTTPClient *http.Client
-	Logger     *slog.Logger
+	// Clock decides waits and time stamps; nil is the real one.
+	Clock  clock.Clock
+	Logger *slog.Logger
 	// Connected is called after each handshake of the ACS socket; may be nil.
 	Connected func(containerInstanceARN string)
 }
@@ -124,6 +127,9 @@ func New(o Options) (*Agent, error) {
 	}
 	if o.Cluster == "" {
 		o.Cluster = "default"
+	}
+	if o.Clock == nil {
+		o.Clock = clock.Real
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -196,7 +202,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		CPU: a.opts.CPU, MemoryMiB: a.opts.MemoryMiB, Ports: []string{"22"},
 		Capabilities: acs.Capabilities{TaskNetwork: a.opts.Network != nil && info.NetNS, Limits: info.MemoryLimits && info.CPULimits},
 		Attributes:   a.opts.Attributes, Tags: a.opts.Tags,
-	}, a.log)
+	}, a.opts.Clock, a.log)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -219,7 +225,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		Endpoint: a.opts.Endpoint, ContainerEndpoint: a.opts.ContainerEndpoint, Registry: a.opts.Registry,
 		Runtime: a.opts.Runtime, Network: a.opts.Network, Submit: a.client,
 		InstanceCredentials: a.opts.Credentials, HTTPClient: a.opts.HTTPClient,
-		DataDir: a.opts.DataDir, CleanUpWait: a.opts.CleanUpWait, StopTimeout: a.opts.StopTimeout,
+		DataDir: a.opts.DataDir, Clock: a.opts.Clock, CleanUpWait: a.opts.CleanUpWait, StopTimeout: a.opts.StopTimeout,
 		RetryDelay: a.opts.RetryDelay, ReportBackoff: a.opts.ReportBackoff, Logger: a.log,
 	})
 	if err != nil {
@@ -238,10 +244,10 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // serve keeps both sockets open until ctx ends.
 func (a *Agent) serve(ctx context.Context, eng *engine.Engine, state *state, instance string) {
-	discovery := &acs.Discovery{Client: a.client, Cluster: a.opts.Cluster, ContainerInstance: instance}
+	discovery := &acs.Discovery{Client: a.client, Cluster: a.opts.Cluster, ContainerInstance: instance, Clock: a.opts.Clock}
 	line := &acs.Line{
 		Cluster: a.opts.Cluster, ContainerInstance: instance, Region: a.opts.Region, Version: Version,
-		Credentials: a.opts.Credentials, Discover: discovery.Endpoints, HTTPClient: a.opts.HTTPClient,
+		Credentials: a.opts.Credentials, Discover: discovery.Endpoints, HTTPClient: a.opts.HTTPClient, Clock: a.opts.Clock,
 	}
 	session := &acs.Session{Line: line, Handler: eng, Sequence: state, Timers: a.opts.Timers, Logger: a.log}
 	if a.opts.Connected != nil {

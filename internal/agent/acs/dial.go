@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/coder/websocket"
+
+	"github.com/remit-ecs/remit/internal/clock"
 )
 
 // handshakeTimeout bounds connecting and the websocket upgrade, as the stock
@@ -123,19 +125,22 @@ type Line struct {
 	// Discover gives the current endpoints; it may cache.
 	Discover   func(context.Context) (Endpoints, error)
 	HTTPClient *http.Client
-	// Now is the clock for signatures; nil is the real one.
-	Now func() time.Time
+	// Clock is for signatures and for the waits between connections; nil is
+	// the real one. Silence on a socket is measured in real time.
+	Clock clock.Clock
 }
 
 // Endpoints are the answer of DiscoverPollEndpoint.
 type Endpoints struct{ ACS, TCS string }
 
-func (l *Line) now() time.Time {
-	if l.Now != nil {
-		return l.Now()
+func (l *Line) clock() clock.Clock {
+	if l.Clock != nil {
+		return l.Clock
 	}
-	return time.Now()
+	return clock.Real
 }
+
+func (l *Line) now() time.Time { return l.clock().Now() }
 
 // write sends one text frame.
 func write(ctx context.Context, conn *websocket.Conn, frame []byte) error {
@@ -169,18 +174,6 @@ func (b *Backoff) Next() time.Duration {
 
 // Reset starts again at Min.
 func (b *Backoff) Reset() { b.current = 0 }
-
-// sleep waits for d or the end of ctx, and says whether it was d.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}
 
 // jittered is base plus a random part of spread, so that many agents that lost
 // one server do not come back in step.

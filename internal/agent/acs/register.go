@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/remit-ecs/remit/internal/clock"
 )
 
 // ErrTerminal marks a registration that must not be tried again without a
@@ -129,7 +131,7 @@ type Registered struct {
 // unreachable control plane until ctx is done. Answers that cannot change by
 // themselves give ErrTerminal; a denial is returned as it is, because a
 // supervisor may start the agent again once the policy allows it.
-func Register(ctx context.Context, client *ecs.Client, i Instance, log *slog.Logger) (Registered, error) {
+func Register(ctx context.Context, client *ecs.Client, i Instance, clk clock.Clock, log *slog.Logger) (Registered, error) {
 	in := &ecs.RegisterContainerInstanceInput{
 		Cluster:                           aws.String(i.Cluster),
 		InstanceIdentityDocument:          aws.String(i.Document),
@@ -162,8 +164,8 @@ func Register(ctx context.Context, client *ecs.Client, i Instance, log *slog.Log
 			return Registered{}, err
 		}
 		log.Warn("cannot register yet", "cluster", i.Cluster, "retryIn", delay)
-		if !sleep(ctx, delay) {
-			return Registered{}, ctx.Err()
+		if err := clk.Sleep(ctx, delay); err != nil {
+			return Registered{}, err
 		}
 	}
 }
@@ -218,6 +220,7 @@ type Discovery struct {
 	Client            *ecs.Client
 	Cluster           string
 	ContainerInstance string
+	Clock             clock.Clock
 
 	mu    sync.Mutex
 	saved Endpoints
@@ -228,7 +231,7 @@ type Discovery struct {
 func (d *Discovery) Endpoints(ctx context.Context) (Endpoints, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if time.Now().Before(d.until) {
+	if d.Clock.Now().Before(d.until) {
 		return d.saved, nil
 	}
 	out, err := d.Client.DiscoverPollEndpoint(ctx, &ecs.DiscoverPollEndpointInput{
@@ -241,7 +244,7 @@ func (d *Discovery) Endpoints(ctx context.Context) (Endpoints, error) {
 		return Endpoints{}, errors.New("DiscoverPollEndpoint gave no endpoint")
 	}
 	d.saved = Endpoints{ACS: *out.Endpoint, TCS: aws.ToString(out.TelemetryEndpoint)}
-	d.until = time.Now().Add(discoveryLife)
+	d.until = d.Clock.Now().Add(discoveryLife)
 	return d.saved, nil
 }
 

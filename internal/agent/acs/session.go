@@ -89,7 +89,7 @@ func (s *Session) Run(ctx context.Context) error {
 	backoff := s.Timers.Backoff
 	sendCredentials := true // until one handshake has succeeded
 	for {
-		started := time.Now()
+		started := s.Line.now()
 		connected, err := s.connect(ctx, sendCredentials)
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -102,20 +102,20 @@ func (s *Session) Run(ctx context.Context) error {
 		case inactive(err):
 			delay = s.Timers.Inactive
 			s.Logger.Warn("the control plane says that this container instance is inactive", "error", err, "retryIn", delay)
-		case connected && orderly(err) && time.Since(started) > time.Second:
+		case connected && orderly(err) && s.Line.now().Sub(started) > time.Second:
 			backoff.Reset()
 			s.Logger.Info("ACS connection ended, reconnecting", "reason", err)
 		default:
 			// Also for a socket that was accepted and dropped at once:
 			// the stock agent spins on that, we do not.
-			if connected && time.Since(started) > time.Minute {
+			if connected && s.Line.now().Sub(started) > time.Minute {
 				backoff.Reset()
 			}
 			delay = backoff.Next()
 			s.Logger.Warn("ACS connection failed", "error", err, "retryIn", delay)
 		}
-		if !sleep(ctx, delay) {
-			return ctx.Err()
+		if err := s.Line.clock().Sleep(ctx, delay); err != nil {
+			return err
 		}
 	}
 }

@@ -119,18 +119,18 @@ func (t *Telemetry) Run(ctx context.Context) error {
 	}
 	backoff := t.Timers.Backoff
 	for {
-		started := time.Now()
+		started := t.Line.now()
 		err := t.connect(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if time.Since(started) > time.Minute {
+		if t.Line.now().Sub(started) > time.Minute {
 			backoff.Reset()
 		}
 		delay := backoff.Next()
 		t.Logger.Debug("TCS connection ended", "error", err, "retryIn", delay)
-		if !sleep(ctx, delay) {
-			return ctx.Err()
+		if err := t.Line.clock().Sleep(ctx, delay); err != nil {
+			return err
 		}
 	}
 }
@@ -159,16 +159,12 @@ func (t *Telemetry) connect(ctx context.Context) error {
 	defer cancel(nil)
 	go func() { cancel(t.listen(ctx, conn)) }()
 
-	tick := time.NewTicker(t.Interval)
-	defer tick.Stop()
 	for {
 		if err := t.publish(ctx, conn, u); err != nil {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if t.Line.clock().Sleep(ctx, t.Interval) != nil {
 			return context.Cause(ctx)
-		case <-tick.C:
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/remit-ecs/remit/internal/agent/acs"
 	"github.com/remit-ecs/remit/internal/agent/network"
 	"github.com/remit-ecs/remit/internal/agent/runtime"
+	"github.com/remit-ecs/remit/internal/clock"
 )
 
 // Networker gives tasks their network namespaces; *network.Networker is one.
@@ -59,6 +60,9 @@ type Options struct {
 
 	// DataDir holds one file per task, and task volumes.
 	DataDir string
+	// Clock decides waits and time stamps; nil is the real one. Requests are
+	// signed and bounded by real time.
+	Clock clock.Clock
 	// CleanUpWait is how long a stopped task is remembered; 0 is three hours.
 	// Within it a repeated payload does not run the task again.
 	CleanUpWait time.Duration
@@ -104,6 +108,9 @@ func New(o Options) (*Engine, error) {
 	}
 	if o.HTTPClient == nil {
 		o.HTTPClient = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+	}
+	if o.Clock == nil {
+		o.Clock = clock.Real
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -312,5 +319,7 @@ func (e *Engine) forget(t *task) {
 
 // taskID is the last element of a task's ARN.
 func taskID(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
+
+func (e *Engine) now() time.Time { return e.opts.Clock.Now() }
 
 func (o *Options) region(of string) string { return cmp.Or(of, o.Region) }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
@@ -123,10 +122,8 @@ func (t *task) retry(ctx context.Context, f func(context.Context) error) (retrie
 		if retries >= limit {
 			return retries, err
 		}
-		select {
-		case <-ctx.Done():
-			return retries, ctx.Err()
-		case <-time.After(delay):
+		if err := t.engine.opts.Clock.Sleep(ctx, delay); err != nil {
+			return retries, err
 		}
 		retries++
 		delay *= 2

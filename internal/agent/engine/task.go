@@ -135,7 +135,7 @@ func (t *task) endAtOnce(why string) {
 	t.update(func() {
 		t.wantStop, t.reason = true, why
 		t.network, t.resources, t.release = gone, gone, gone
-		t.stoppedAt = time.Now()
+		t.stoppedAt = t.engine.now()
 		for _, c := range t.containers {
 			c.status = stopped
 		}
@@ -291,7 +291,7 @@ func (t *task) markBusy(s step) {
 		t.release = busy
 	case pull:
 		if t.times.pullStarted.IsZero() {
-			t.times.pullStarted = time.Now()
+			t.times.pullStarted = t.engine.now()
 		}
 		t.containers[s.container].busy = true
 	default:
@@ -314,7 +314,7 @@ func (t *task) do(s step) {
 	case release:
 		t.releaseAll()
 		t.update(func() {
-			t.release, t.stoppedAt = gone, time.Now()
+			t.release, t.stoppedAt = gone, t.engine.now()
 			t.prepared = prepared{} // the secrets have done their work
 		})
 		close(t.released)
@@ -340,7 +340,7 @@ func (t *task) doContainer(s step, c *container) {
 	case pull:
 		image, digest, err := t.pull(t.life, c)
 		t.update(func() {
-			t.times.pullStopped = time.Now()
+			t.times.pullStopped = t.engine.now()
 			c.busy = false
 			c.image, c.digest, c.status = image, digest, pulled
 			t.endUnstarted(c, err, "unpack")
@@ -349,7 +349,7 @@ func (t *task) doContainer(s step, c *container) {
 		err := t.create(t.life, c)
 		t.update(func() {
 			c.busy = false
-			c.status, c.created = created, time.Now()
+			c.status, c.created = created, t.engine.now()
 			t.endUnstarted(c, err, "createFailed")
 		})
 	case start:
@@ -365,7 +365,7 @@ func (t *task) doContainer(s step, c *container) {
 		t.update(func() {
 			c.busy = false
 			if err == nil && c.status != stopped {
-				c.status, c.ran, c.started = running, true, time.Now()
+				c.status, c.ran, c.started = running, true, t.engine.now()
 			}
 			t.endUnstarted(c, err, "startFailed")
 		})
@@ -378,7 +378,7 @@ func (t *task) doContainer(s step, c *container) {
 			if s.because >= 0 {
 				err = fail("dependency", t.containers[s.because].payload.Name, c.payload.Name)
 			}
-			c.status, c.finished = stopped, time.Now()
+			c.status, c.finished = stopped, t.engine.now()
 			if t.network == failed || t.resources == failed {
 				c.reason = t.reason // on Fargate the task's text; here both
 			}
@@ -393,7 +393,7 @@ func (t *task) endUnstarted(c *container, err error, name string) {
 	if err == nil {
 		return
 	}
-	c.status, c.finished = stopped, time.Now()
+	c.status, c.finished = stopped, t.engine.now()
 	if canceled(t.life, err) {
 		return // the task is stopping; this is not why
 	}
@@ -414,7 +414,7 @@ func (t *task) wait(c *container) {
 	t.drain(t.engine.ctx, c)
 	t.update(func() {
 		c.busy = false
-		c.ran, c.status, c.finished = true, stopped, time.Now()
+		c.ran, c.status, c.finished = true, stopped, t.engine.now()
 		if c.started.IsZero() {
 			c.started = exit.StartedAt
 		}
@@ -428,7 +428,7 @@ func (t *task) wait(c *container) {
 			}
 		}
 		if t.times.executionStopped.IsZero() && c.payload.IsEssential() {
-			t.times.executionStopped = time.Now()
+			t.times.executionStopped = t.engine.now()
 		}
 		t.log.Info("container stopped", "container", c.payload.Name, "exitCode", exit.Code)
 	})

@@ -28,12 +28,12 @@ func (h *healthcheck) command() []string {
 // clock of its startTimeout.
 func (t *task) watch(c *container) {
 	if s := c.payload.StartTimeout; s > 0 {
-		timer := time.AfterFunc(time.Duration(s)*time.Second, func() { t.update(func() { c.timedOut = true }) })
+		timer := t.engine.opts.Clock.AfterFunc(time.Duration(s)*time.Second, func() { t.update(func() { c.timedOut = true }) })
 		context.AfterFunc(t.life, func() { timer.Stop() })
 	}
 	if command := c.docker.Healthcheck.command(); command != nil {
 		t.mu.Lock()
-		c.health, c.healthTime = healthUnknown, time.Now()
+		c.health, c.healthTime = healthUnknown, t.engine.now()
 		t.mu.Unlock()
 		t.engine.goroutine(func() { t.checkHealth(c, command) })
 	}
@@ -53,12 +53,10 @@ func (t *task) checkHealth(c *container, command []string) {
 	if retries <= 0 {
 		retries = 3
 	}
-	began, failures := time.Now(), 0
+	began, failures := t.engine.now(), 0
 	for {
-		select {
-		case <-t.life.Done():
+		if t.engine.opts.Clock.Sleep(t.life, interval) != nil {
 			return
-		case <-time.After(interval):
 		}
 		ctx, cancel := context.WithTimeout(t.life, timeout)
 		code, err := t.engine.opts.Runtime.Exec(ctx, c.runtimeID, runtime.ExecSpec{Args: command})
@@ -73,7 +71,7 @@ func (t *task) checkHealth(c *container, command []string) {
 		switch {
 		case err == nil && code == 0:
 			failures, status = 0, healthy
-		case time.Since(began) > h.StartPeriod:
+		case t.engine.now().Sub(began) > h.StartPeriod:
 			if failures++; failures >= retries {
 				status = unhealthy
 			}
@@ -81,7 +79,7 @@ func (t *task) checkHealth(c *container, command []string) {
 		if status != "" {
 			t.update(func() {
 				if c.health != status {
-					c.health, c.healthTime = status, time.Now()
+					c.health, c.healthTime = status, t.engine.now()
 				}
 			})
 		}
