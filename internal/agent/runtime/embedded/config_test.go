@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/remit-ecs/remit/internal/agent/runtime"
+	"github.com/remit-ecs/remit/internal/agent/runtime/runtimetest"
 )
 
 // TestCgroup2 sets limits in a directory that plays a cgroup of version 2, and
@@ -272,5 +273,57 @@ func TestManyLayers(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(merged); len(left) != 0 {
 		t.Errorf("still mounted: %v", left)
+	}
+}
+
+// TestRootOnOverlay opens a state root that itself lies on overlayfs, as it
+// does when the agent runs in a container: images are copied instead.
+func TestRootOnOverlay(t *testing.T) {
+	if reason := containerMissing(); reason != "" {
+		t.Skip(reason)
+	}
+	dir := t.TempDir()
+	if ok, why := probeOverlay(dir); !ok {
+		t.Skipf("overlayfs cannot be used in %s: %s", dir, why)
+	}
+	for _, d := range []string{"lower", "upper", "work", "merged"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	merged := filepath.Join(dir, "merged")
+	if err := mountOverlay([]string{filepath.Join(dir, "lower")}, filepath.Join(dir, "upper"), filepath.Join(dir, "work"), merged); err != nil {
+		t.Fatal(err)
+	}
+	defer unmountAll(dir)
+	rt, err := New(Options{Root: filepath.Join(merged, "root"), CgroupParent: "/remit-test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rt.Close()
+	if w := strings.Join(rt.Info().Warnings, " "); !strings.Contains(w, "Images are copied") {
+		t.Skipf("this kernel mounts overlayfs on overlayfs: %q", w)
+	}
+	img, err := rt.Unpack(t.Context(), runtimetest.ProbeImage(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ args, want string }{{"ls /data", "kept"}, {"ls /hidden", "new"}, {"write /data/kept other", ""}, {"cat /data/kept", "kept"}} {
+		sink := runtimetest.NewSink()
+		id, err := rt.CreateContainer(t.Context(), runtime.ContainerSpec{
+			ID: "c", Image: img, Args: append([]string{"/bin/probe"}, strings.Fields(c.args)...), Log: sink,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := rt.Start(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		if exit, err := rt.Wait(t.Context(), id); err != nil || exit.Code != 0 || sink.Text(runtime.Stdout) != c.want {
+			t.Errorf("%s: %+v %v %q %q", c.args, exit, err, sink.Text(runtime.Stdout), sink.Text(runtime.Stderr))
+		}
+		if err := rt.Remove(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
