@@ -318,7 +318,21 @@ type ExecSpec struct {
 	User, WorkingDir string
 	Stdin            io.Reader
 	Stdout, Stderr   io.Writer
+	// Terminal, unless nil, runs the command on a pseudo terminal, as
+	// ECS Exec does: Stdin and Stdout are its two directions, Stderr gets
+	// nothing. A runtime without terminals gives ErrUnsupported.
+	Terminal *Terminal
 }
+
+// Terminal is a pseudo terminal for an Exec.
+type Terminal struct {
+	Size TerminalSize
+	// Resize, unless nil, brings new sizes while the command runs.
+	Resize <-chan TerminalSize
+}
+
+// TerminalSize is in characters.
+type TerminalSize struct{ Rows, Columns uint16 }
 
 // Exit is how a container ended.
 type Exit struct {

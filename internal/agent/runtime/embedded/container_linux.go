@@ -346,10 +346,6 @@ func (c *containerBox) Exec(ctx context.Context, spec runtime.ExecSpec) (int, er
 	if dir == "" {
 		dir = c.spec.WorkingDir
 	}
-	stdio, err := supervisor.NewStdio(spec)
-	if err != nil {
-		return 0, err
-	}
 	p := &libcontainer.Process{
 		Args:             spec.Args,
 		Env:              append(withPath(c.spec.Env, c.spec.Hostname), spec.Env...),
@@ -357,23 +353,40 @@ func (c *containerBox) Exec(ctx context.Context, spec runtime.ExecSpec) (int, er
 		GID:              user.gid,
 		AdditionalGroups: user.groups,
 		Cwd:              workingDir(dir),
-		Stdin:            stdio.Stdin,
-		Stdout:           stdio.Stdout,
-		Stderr:           stdio.Stderr,
 	}
+	if spec.Terminal != nil {
+		return c.execTerminal(ctx, p, spec)
+	}
+	stdio, err := supervisor.NewStdio(spec)
+	if err != nil {
+		return 0, err
+	}
+	p.Stdin, p.Stdout, p.Stderr = stdio.Stdin, stdio.Stdout, stdio.Stderr
 	err = c.box.Run(p)
 	stdio.Started()
 	if err != nil {
 		stdio.Finish()
-		if startErr := startError(err); startErr != err {
-			return startErr.(*runtime.StartError).Code, startErr
-		}
-		return 0, err
+		return execFailure(err)
 	}
+	return finishExec(ctx, p, stdio.Finish)
+}
+
+// execFailure gives the code and error of a command that did not start.
+func execFailure(err error) (int, error) {
+	err = startError(err)
+	var s *runtime.StartError
+	if errors.As(err, &s) {
+		return s.Code, err
+	}
+	return 0, err
+}
+
+// finishExec waits for a started command and then for its output.
+func finishExec(ctx context.Context, p *libcontainer.Process, drain func()) (int, error) {
 	stop := context.AfterFunc(ctx, func() { p.Signal(syscall.SIGKILL) })
 	ps, err := p.Wait()
 	stop()
-	stdio.Finish()
+	drain()
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
 	}

@@ -274,6 +274,9 @@ func (c *child) Signal(sig syscall.Signal) error {
 
 // Exec implements supervisor.Container.
 func (c *child) Exec(ctx context.Context, spec runtime.ExecSpec) (int, error) {
+	if spec.Terminal != nil {
+		return 0, fmt.Errorf("a terminal: %w", runtime.ErrUnsupported)
+	}
 	dir := spec.WorkingDir
 	if dir == "" {
 		dir = c.spec.WorkingDir

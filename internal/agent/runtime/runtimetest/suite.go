@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"syscall"
@@ -213,6 +214,7 @@ func Run(t *testing.T, s Subject) {
 	files("WorkingDir", workingDir)
 	files("Layers", layers)
 	files("NotExecutable", notExecutable)
+	files("Terminal", terminal)
 	files("User", user)
 	files("ReadonlyRootfs", readonlyRootfs)
 	files("OwnWrites", ownWrites)
@@ -451,6 +453,67 @@ func execs(b *bed) {
 			b.Errorf("exec may: %q %v", out, err)
 		}
 	}
+}
+
+func terminal(b *bed) {
+	spec, sink := b.spec("trap", "0")
+	id := b.start(spec)
+	sink.Await(b, "ready")
+	resize := make(chan runtime.TerminalSize, 1)
+	in, typed := io.Pipe()
+	defer typed.Close()
+	var out bytes.Buffer
+	done := make(chan error, 1)
+	shown := make(chan string, 100)
+	go func() {
+		code, err := b.rt.Exec(b.Context(), id, runtime.ExecSpec{
+			Args: []string{"/bin/probe", "terminal"}, Stdin: in, Stdout: io.MultiWriter(&out, lineWriter{shown}),
+			Terminal: &runtime.Terminal{Size: runtime.TerminalSize{Rows: 24, Columns: 80}, Resize: resize},
+		})
+		if err == nil && code != 5 {
+			err = fmt.Errorf("exit %d", code)
+		}
+		done <- err
+	}()
+	await := func(want string) {
+		b.Helper()
+		deadline := time.After(20 * time.Second)
+		var seen string
+		for !strings.Contains(seen, want) {
+			select {
+			case s := <-shown:
+				seen += s
+			case err := <-done:
+				done <- err
+				b.Fatalf("ended (%v) before %q: %q", err, want, seen)
+			case <-deadline:
+				b.Fatalf("no %q in %q", want, seen)
+			}
+		}
+	}
+	if b.info.Isolation == runtime.IsolationNone {
+		if err := <-done; !errors.Is(err, runtime.ErrUnsupported) {
+			b.Errorf("a terminal without terminals: %v", err)
+		}
+		return
+	}
+	await("size 24x80")
+	resize <- runtime.TerminalSize{Rows: 50, Columns: 132}
+	await("size 50x132")
+	// The terminal's line discipline is at work: what is typed is echoed.
+	io.WriteString(typed, "hello\n")
+	await("got hello")
+	if err := <-done; err != nil {
+		b.Errorf("exec: %v, shown %q", err, out.String())
+	}
+}
+
+// lineWriter passes on what is written.
+type lineWriter struct{ c chan<- string }
+
+func (w lineWriter) Write(b []byte) (int, error) {
+	w.c <- string(b)
+	return len(b), nil
 }
 
 func waitMany(b *bed) {

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 func main() {
@@ -210,6 +211,34 @@ func do(verb string, args []string) error {
 			return err
 		}
 		fmt.Println("child", cmd.Process.Pid)
+	case "terminal":
+		// terminal: prints its size at the start and at each change, then
+		// the first line typed, and exits with 5.
+		size := func() error {
+			var ws struct{ rows, columns, x, y uint16 }
+			_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, 0, syscall.TIOCGWINSZ, uintptr(unsafe.Pointer(&ws)))
+			if errno != 0 {
+				return errno
+			}
+			fmt.Printf("size %dx%d\n", ws.rows, ws.columns)
+			return nil
+		}
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, syscall.SIGWINCH)
+		if err := size(); err != nil {
+			return err
+		}
+		go func() {
+			for range c {
+				size()
+			}
+		}()
+		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+		if err != nil {
+			return err
+		}
+		fmt.Print("got ", line)
+		os.Exit(5)
 	case "listen":
 		l, err := net.Listen("tcp", arg(args, 0))
 		if err != nil {
