@@ -22,12 +22,16 @@ const (
 // quota refuses one document more than an account may have. It counts what the
 // call began with: two creations at once need not conflict over the count.
 func quota[T any](c *gateway.Call, kind *store.Kind[T], name string, most int) error {
+	if count(c, kind) >= most {
+		return iamapi.LimitExceededException("Cannot exceed quota for %s: %d", name, most)
+	}
+	return nil
+}
+
+func count[T any](c *gateway.Call, kind *store.Kind[T]) int {
 	n := 0
 	for range kind.Prefix(c.Tx.View(), c.Home, "") {
 		n++
 	}
-	if n >= most {
-		return iamapi.LimitExceededException("Cannot exceed quota for %s: %d", name, most)
-	}
-	return nil
+	return n
 }

@@ -21,13 +21,10 @@ func (s *Service) mayCreateRole(c *gateway.Call, in *iamapi.CreateRoleInput) ([]
 	return mayCreate(c, roleNoun, "iam:TagRole", p, in.RoleName, in.PermissionsBoundary, in.Tags), nil
 }
 
-// mayCreate asks for a new role or user; tags need the permission to tag, too.
+// mayCreate asks for a new role or user.
 func mayCreate(c *gateway.Call, n noun, tagging, path string, name, boundary *string, tags []iamapi.Tag) []authz.Ask {
-	resource := n.arn(c.Account, path, api.Value(name))
-	asks := one(c.Op.Action(), resource, keys{}.requestTags(tags).set("iam:permissionsboundary", api.Value(boundary)))
-	if len(tags) > 0 {
-		asks = append(asks, one(tagging, resource, keys{}.requestTags(tags))...)
-	}
+	asks := mayCreateTagged(c, n.arn(c.Account, path, api.Value(name)), tagging, tags)
+	keys(asks[0].Keys).set("iam:permissionsboundary", api.Value(boundary))
 	return asks
 }
 
