@@ -70,6 +70,7 @@ type change struct {
 	Containers           []struct {
 		ContainerName, RuntimeID, ImageDigest, Status, Reason string
 		ExitCode                                              *int
+		NetworkBindings                                       []struct{ ContainerPort, HostPort int }
 	}
 	Attachments []struct{ AttachmentArn, Status string }
 }

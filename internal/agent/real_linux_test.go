@@ -1,7 +1,10 @@
 package agent_test
 
 import (
+	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -99,6 +102,35 @@ func TestRealContainer(t *testing.T) {
 	if len(got) != 6 || got[0] != "role: arn:aws:iam::123456789012:role/shopTask" || got[1] != "task: "+taskARN(id) ||
 		got[2] != "control plane: 404" || !strings.HasPrefix(got[3], "hostname: ip-") || !strings.HasSuffix(got[3], " true") || got[5] != "bye" {
 		t.Errorf("output %q", got)
+	}
+
+	// In network mode bridge a container's port is reached at the host's.
+	conn.payload(shopTask(c, "bridged", func(task, app map[string]any) {
+		task["networkMode"] = "bridge"
+		app["portMappings"] = []any{map[string]any{"containerPort": 8080, "hostPort": 0, "protocol": "tcp"}}
+		delete(app, "command")
+	}))
+	bindings := c.await(taskARN("bridged"), "RUNNING").Containers[0].NetworkBindings
+	if len(bindings) != 1 || bindings[0].ContainerPort != 8080 || bindings[0].HostPort == 0 {
+		t.Fatalf("bindings %+v", bindings)
+	}
+	address := fmt.Sprintf("http://127.0.0.1:%d/", bindings[0].HostPort)
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		if resp, err := http.Get(address); err == nil {
+			b, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if string(b) != "hello from the task" {
+				t.Errorf("answer %q", b)
+			}
+			break
+		} else if time.Since(began) > 10*time.Second {
+			t.Fatal(err)
+		}
+	}
+	conn.payload(map[string]any{"arn": taskARN("bridged"), "desiredStatus": "STOPPED"})
+	c.await(taskARN("bridged"), "STOPPED")
+	if _, err := http.Get(address); err == nil {
+		t.Error("the host port outlived the task")
 	}
 
 	// A host that goes takes its tasks with it, networks included.

@@ -66,8 +66,11 @@ func Decode(frame []byte) (Message, error) {
 		m = new(AttachNetworkInterfaces)
 	case typeStageUpdate, typePerformUpdate:
 		m = new(Update)
-	default:
+	case typeError, typeClose:
 		return &Notice{Type: e.Type, Text: clip(string(e.Message), 512)}, nil
+	default:
+		// Without its text: a message of a newer server may carry keys.
+		return &Notice{Type: e.Type}, nil
 	}
 	if len(e.Message) == 0 {
 		return nil, fmt.Errorf("%w: %s without a message", errFrame, e.Type)

@@ -18,7 +18,6 @@ const (
 	typeStopVerificationAck = "TaskStopVerificationAck"
 	typeAttachTaskENI       = "AttachTaskNetworkInterfacesMessage"
 	typeAttachInstanceENI   = "AttachInstanceNetworkInterfacesMessage"
-	typeConfirmAttachment   = "ConfirmAttachmentMessage"
 	typeStageUpdate         = "StageUpdateMessage"
 	typePerformUpdate       = "PerformUpdateMessage"
 	typeNack                = "NackRequest"

@@ -97,7 +97,7 @@ func (t *task) supported() error {
 			refuse("%s is not supported", field)
 		}
 	}
-	if p.NetworkMode == "awsvpc" && t.engine.opts.Network == nil {
+	if p.NetworkMode == networkVPC && t.engine.opts.Network == nil {
 		refuse("network mode awsvpc needs task network namespaces, which this host does not have")
 	}
 	info := t.engine.opts.Runtime.Info()
@@ -125,6 +125,14 @@ func (t *task) supported() error {
 		case "", logDriverAWSLogs, logDriverJSONFile, logDriverNone:
 		default:
 			refuse("container %s: log driver %q is not supported", name, d.LogConfig.Type)
+		}
+		for _, m := range c.payload.PortMappings {
+			if m.ContainerPort < 1 || m.ContainerPort > 65535 || m.HostPort < 0 || m.HostPort > 65535 {
+				refuse("container %s: port mapping %d:%d is not a port", name, m.HostPort, m.ContainerPort)
+			}
+			if p.NetworkMode == networkBridge && m.Protocol == "udp" && !t.onHostNetwork() {
+				refuse("container %s: udp port mappings are not supported in network mode bridge", name)
+			}
 		}
 		for _, s := range c.payload.Secrets {
 			if s.Type != "" && s.Type != "ENVIRONMENT_VARIABLE" || s.Provider != "asm" && s.Provider != "ssm" {

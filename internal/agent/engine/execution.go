@@ -154,7 +154,8 @@ func (t *task) ecrLogin(ctx context.Context, a acs.ECRAuthData) (login, error) {
 	client := ecr.NewFromConfig(t.awsConfig(credentials, a.Region, a.EndpointOverride))
 	in := &ecr.GetAuthorizationTokenInput{}
 	if a.RegistryID != "" {
-		in.RegistryIds = []string{a.RegistryID} //nolint:staticcheck // the stock agent sends it
+		//lint:ignore SA1019 the stock agent sends it
+		in.RegistryIds = []string{a.RegistryID}
 	}
 	var out *ecr.GetAuthorizationTokenOutput
 	n, err := t.retry(ctx, func(ctx context.Context) (err error) {

@@ -103,9 +103,12 @@ func (t *task) entry(c *container, status containerStatus) containerEvent {
 	return e
 }
 
-// bindings are the host ports of a container. Only tasks on the host's network
-// have any: in a namespace of its own, a container's port is the task's port.
+// bindings are the host ports of a container. In awsvpc there are none: a
+// container's port is the task's port.
 func (t *task) bindings(c *container) []types.NetworkBinding {
+	if c.ports != nil {
+		return c.ports.bindings
+	}
 	if !t.onHostNetwork() || !c.ran {
 		return nil
 	}

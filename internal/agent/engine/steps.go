@@ -22,6 +22,14 @@ import (
 	"github.com/remit-ecs/remit/internal/agent/runtime"
 )
 
+// Network modes that differ in what the engine does. awsvpc and bridge both get
+// a namespace for each task; only bridge has host ports.
+const (
+	networkBridge = "bridge"
+	networkHost   = "host"
+	networkVPC    = "awsvpc"
+)
+
 // metadataBase is where containers with a network namespace find the agent.
 const metadataBase = "http://169.254.170.2"
 
@@ -57,7 +65,7 @@ func (t *task) attach(ctx context.Context) error {
 // onHostNetwork says whether the task shares the host's network, so that its
 // endpoint needs a token.
 func (t *task) onHostNetwork() bool {
-	return t.engine.opts.Network == nil || t.payload.NetworkMode == "host"
+	return t.engine.opts.Network == nil || t.payload.NetworkMode == networkHost
 }
 
 // fileDir holds the task's hosts and resolv.conf.
@@ -128,6 +136,22 @@ func hostNameservers() []string {
 		}
 	}
 	return out
+}
+
+// openPorts publishes a container's ports where the network mode has host ports
+// of its own, before the container runs.
+func (t *task) openPorts(c *container) error {
+	if t.payload.NetworkMode != networkBridge || t.net == nil || len(c.payload.PortMappings) == 0 {
+		return nil
+	}
+	ports, err := t.engine.publish(t.net.Address, c.payload.PortMappings)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	c.ports = ports
+	t.mu.Unlock()
+	return nil
 }
 
 // create opens the container's log stream and prepares the container.
@@ -351,6 +375,10 @@ func (t *task) releaseAll() {
 	ctx, cancel := context.WithTimeout(t.engine.ctx, releaseTimeout)
 	defer cancel()
 	for _, c := range t.containers {
+		t.mu.Lock()
+		ports := c.ports
+		t.mu.Unlock()
+		ports.close()
 		t.drain(ctx, c)
 		if err := t.engine.opts.Runtime.Remove(ctx, c.runtimeID); err != nil && !errors.Is(err, runtime.ErrNotFound) {
 			t.log.Error("container not removed", "container", c.payload.Name, "error", err)

@@ -66,7 +66,6 @@ type container struct {
 	status     containerStatus
 	busy       bool
 	ran        bool
-	stopAsked  bool
 	exitCode   *int
 	reason     string
 	digest     string // of the image, as its name resolves
@@ -77,6 +76,7 @@ type container struct {
 
 	image                      runtime.Image
 	logs                       *logship.Stream
+	ports                      *published
 	created, started, finished time.Time
 	usage                      usage
 }
@@ -356,7 +356,10 @@ func (t *task) doContainer(s step, c *container) {
 		// Not bounded by the task's life: a start that was cut short could
 		// leave something running.
 		ctx, cancel := context.WithTimeout(t.engine.ctx, startLimit)
-		err := t.engine.opts.Runtime.Start(ctx, c.runtimeID)
+		err := t.openPorts(c)
+		if err == nil {
+			err = t.engine.opts.Runtime.Start(ctx, c.runtimeID)
+		}
 		cancel()
 		if err == nil {
 			t.engine.goroutine(func() { t.wait(c) })
@@ -411,6 +414,7 @@ func (t *task) wait(c *container) {
 	if t.engine.ctx.Err() != nil {
 		return // the agent is going; the container is not ours to judge
 	}
+	c.ports.close()
 	t.drain(t.engine.ctx, c)
 	t.update(func() {
 		c.busy = false

@@ -127,7 +127,7 @@ func (e *Engine) Measure(ctx context.Context) acs.Measurements {
 func (t *task) stats(ctx context.Context, runtimeID string) (json.RawMessage, error) {
 	s, err := t.engine.opts.Runtime.Stats(ctx, runtimeID)
 	if err != nil {
-		return nil, nil //nolint:nilerr // a stopped container has no statistics
+		return nil, nil // a stopped container has no statistics
 	}
 	return json.Marshal(map[string]any{
 		"read":         s.Read,

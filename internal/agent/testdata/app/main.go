@@ -42,6 +42,9 @@ func main() {
 	hostname, _ := os.Hostname()
 	file, _ := os.ReadFile("/etc/hostname")
 	fmt.Println("hostname:", hostname, hostname+"\n" == string(file))
+	go http.ListenAndServe(":8080", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "hello from the task")
+	}))
 	fmt.Println("ready")
 	<-term
 	fmt.Println("bye")
