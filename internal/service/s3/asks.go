@@ -1,0 +1,137 @@
+package s3
+
+import (
+	"crypto/tls"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/remit-ecs/remit/internal/api"
+	"github.com/remit-ecs/remit/internal/authz"
+	"github.com/remit-ecs/remit/internal/gateway"
+)
+
+// keys are the condition keys of a question, by lower-case name.
+type keys map[string][]string
+
+// set adds a key that has a value.
+func (k keys) set(name, value string) keys {
+	if value != "" {
+		k[name] = []string{value}
+	}
+	return k
+}
+
+func (k keys) ptr(name string, value *string) keys {
+	if value != nil {
+		k[name] = []string{*value}
+	}
+	return k
+}
+
+// bucketARN and objectARN are how policies name them: without region and
+// account.
+func bucketARN(bucket string) string      { return "arn:aws:s3:::" + bucket }
+func objectARN(bucket, key string) string { return "arn:aws:s3:::" + bucket + "/" + key }
+
+// askBucket asks for an action on a bucket.
+func askBucket(c *gateway.Call, action string, name *string, k keys) (authz.Ask, error) {
+	return ask(c, action, api.Value(name), bucketARN(api.Value(name)), k)
+}
+
+// askObject asks for an action on an object.
+func askObject(c *gateway.Call, action string, name, key *string, k keys) (authz.Ask, error) {
+	return ask(c, action, api.Value(name), objectARN(api.Value(name), api.Value(key)), k)
+}
+
+// ask makes the question. It belongs to the account of the bucket; of a bucket
+// that does not exist, to the caller's, so that only those who may use the name
+// learn that it is free. A signature for another region than the bucket's is
+// refused here, as it is before anybody asks for permissions in AWS.
+func ask(c *gateway.Call, action, name, resource string, k keys) (authz.Ask, error) {
+	owner := c.Account
+	if b, ok := buckets.Get(c.Tx, bucketsShard, name); ok {
+		owner = b.Account
+		// GetBucketLocation is how clients find the region out.
+		if b.Region != c.Region && action != "s3:GetBucketLocation" {
+			return authz.Ask{}, wrongRegion(c.Region, b.Region)
+		}
+	}
+	return question(c, action, resource, owner, k), nil
+}
+
+func question(c *gateway.Call, action, resource, owner string, k keys) authz.Ask {
+	return authz.Ask{Action: action, Resource: resource, Account: owner, Keys: everyKey(c, owner, k), Refuse: refuse}
+}
+
+// refuse words a refusal as S3 does, which sets the resource in quotation marks
+// and names none for ListBuckets.
+func refuse(v *authz.Verdict) *api.Error {
+	resource := `"` + v.Ask.Resource + `"`
+	if v.Ask.Action == "s3:ListAllMyBuckets" {
+		resource = ""
+	}
+	return api.AccessDenied(v.Decision.Message(v.Principal.ARN, v.Ask.Action, resource))
+}
+
+// everyKey adds the condition keys that every action of S3 has.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/bucket-policy-s3-sigv4-conditions.html
+func everyKey(c *gateway.Call, owner string, k keys) keys {
+	if k == nil {
+		k = keys{}
+	}
+	k.set("s3:resourceaccount", owner)
+	r := c.HTTP
+	if r == nil {
+		return k
+	}
+	k.set("s3:x-amz-content-sha256", r.Header.Get("X-Amz-Content-Sha256"))
+	if r.TLS != nil {
+		k.set("s3:tlsversion", strings.TrimPrefix(tls.VersionName(r.TLS.Version), "TLS "))
+	}
+	switch q := r.URL.Query(); {
+	case r.Header.Get("Authorization") != "":
+		k.set("s3:authtype", "REST-HEADER").set("s3:signatureversion", "AWS4-HMAC-SHA256")
+	case q.Get("X-Amz-Signature") != "":
+		k.set("s3:authtype", "REST-QUERY-STRING").set("s3:signatureversion", "AWS4-HMAC-SHA256")
+		if at, err := time.Parse("20060102T150405Z", q.Get("X-Amz-Date")); err == nil {
+			k.set("s3:signatureage", strconv.FormatInt(max(c.Time.Sub(at).Milliseconds(), 0), 10))
+		}
+		if q.Get("X-Amz-Content-Sha256") != "" {
+			k.set("s3:x-amz-content-sha256", q.Get("X-Amz-Content-Sha256"))
+		} else if r.Header.Get("X-Amz-Content-Sha256") == "" {
+			k.set("s3:x-amz-content-sha256", "UNSIGNED-PAYLOAD")
+		}
+	}
+	return k
+}
+
+// open returns the bucket of an authorised request.
+func open(c *gateway.Call, name, expectedOwner *string) (*bucket, error) {
+	b, ok := buckets.Get(c.Tx, bucketsShard, api.Value(name))
+	if !ok {
+		return nil, noSuchBucket(api.Value(name))
+	}
+	if expectedOwner != nil && *expectedOwner != b.Account {
+		return nil, clientError("AccessDenied", http.StatusForbidden, "Access Denied")
+	}
+	return b, nil
+}
+
+// find returns an object of an authorised request. Whether a key exists is
+// told only to those who may list the bucket: others are refused.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+func find(c *gateway.Call, name, key *string) (*object, error) {
+	if o, ok := objects.Get(c.Tx, contentsShard(api.Value(name)), api.Value(key)); ok {
+		return o, nil
+	}
+	a, err := askBucket(c, "s3:ListBucket", name, nil)
+	if err == nil {
+		err = c.Ask(a)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, noSuchKey(api.Value(key))
+}

@@ -1,0 +1,56 @@
+// Package s3 serves Amazon S3: buckets, objects, uploads in parts and tags,
+// as the AWS CLI and the SDKs use them.
+//
+// An object is a document that refers to bytes in package blob; writing one is
+// one commit. The gateway has verified signature, chunks and checksums before
+// a handler sees a body, so that nothing is referred to that was not sent.
+// Bucket policies, ACLs, versions and POST forms are not served: IAM alone
+// says who may do what, and the owner of a bucket owns its objects.
+//
+// The package never deletes bytes. What nothing refers to any longer is
+// removed by blob.Store.Collect, for which Live tells what is referred to.
+package s3
+
+import (
+	"github.com/remit-ecs/remit/internal/api"
+	"github.com/remit-ecs/remit/internal/api/s3api"
+	"github.com/remit-ecs/remit/internal/blob"
+	"github.com/remit-ecs/remit/internal/gateway"
+	"github.com/remit-ecs/remit/internal/store"
+)
+
+// Service serves Amazon S3.
+type Service struct {
+	store *store.Store
+	blobs *blob.Store
+}
+
+// New returns the service over the store and the blobs that the gateway uses.
+func New(s *store.Store, b *blob.Store) *Service { return &Service{store: s, blobs: b} }
+
+// Register adds the operations that are served.
+func (s *Service) Register(m *gateway.Mux) {
+	gateway.Handle(m, s3api.ListBuckets, s.mayListBuckets, s.listBuckets, everywhere[s3api.ListBucketsInput]())
+	gateway.Handle(m, s3api.CreateBucket, s.mayCreateBucket, s.createBucket, everywhere[s3api.CreateBucketInput]())
+	gateway.Handle(m, s3api.DeleteBucket, s.mayDeleteBucket, s.deleteBucket, everywhere[s3api.DeleteBucketInput]())
+	gateway.Handle(m, s3api.HeadBucket, s.mayHeadBucket, s.headBucket, everywhere[s3api.HeadBucketInput]())
+	gateway.Handle(m, s3api.GetBucketLocation, s.mayGetBucketLocation, s.getBucketLocation, everywhere[s3api.GetBucketLocationInput]())
+
+	gateway.Handle(m, s3api.ListObjects, s.mayListObjects, s.listObjects, within(func(in *s3api.ListObjectsInput) *string { return in.Bucket }))
+	gateway.Handle(m, s3api.ListObjectsV2, s.mayListObjectsV2, s.listObjectsV2, within(func(in *s3api.ListObjectsV2Input) *string { return in.Bucket }))
+
+	gateway.Handle(m, s3api.PutObject, s.mayPutObject, s.putObject, within(func(in *s3api.PutObjectInput) *string { return in.Bucket }), gateway.Spool[s3api.PutObjectInput]())
+	gateway.Handle(m, s3api.GetObject, s.mayGetObject, s.getObject, within(func(in *s3api.GetObjectInput) *string { return in.Bucket }))
+	gateway.Handle(m, s3api.HeadObject, s.mayHeadObject, s.headObject, within(func(in *s3api.HeadObjectInput) *string { return in.Bucket }))
+	gateway.Handle(m, s3api.DeleteObject, s.mayDeleteObject, s.deleteObject, within(func(in *s3api.DeleteObjectInput) *string { return in.Bucket }))
+}
+
+// everywhere makes the shard of the buckets the home of an operation.
+func everywhere[In any]() gateway.Option[In] {
+	return gateway.In(func(*gateway.Call, *In) string { return bucketsShard })
+}
+
+// within makes the shard of a bucket's contents the home of an operation.
+func within[In any](bucket func(*In) *string) gateway.Option[In] {
+	return gateway.In(func(_ *gateway.Call, in *In) string { return contentsShard(api.Value(bucket(in))) })
+}
