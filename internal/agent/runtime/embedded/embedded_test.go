@@ -21,12 +21,29 @@ var subject = runtimetest.Subject{New: func(tb testing.TB, root string) runtime.
 	if v.Isolation != runtime.IsolationContainer {
 		tb.Skipf("containers cannot be made here, best is %s: %s", v.Isolation, strings.Join(v.Reasons, " "))
 	}
-	rt, err := embedded.New(embedded.Options{Root: root, CgroupParent: "/remit-test"})
+	tb.Cleanup(func() {
+		for _, dir := range cgroupParents(root) {
+			os.Remove(dir)
+		}
+	})
+	rt, err := embedded.New(embedded.Options{Root: root, CgroupParent: cgroupParent(root)})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return rt
 }}
+
+// cgroupParent is a cgroup for the test whose temporary directory root is, so
+// that test processes running at the same time do not see each other's.
+func cgroupParent(root string) string {
+	return "/remit-test/" + filepath.Base(filepath.Dir(root))
+}
+
+// cgroupParents are its directories in all hierarchies.
+func cgroupParents(root string) []string {
+	v1, _ := filepath.Glob("/sys/fs/cgroup/*" + cgroupParent(root))
+	return append(v1, "/sys/fs/cgroup"+cgroupParent(root))
+}
 
 func TestContract(t *testing.T) {
 	runtimetest.Run(t, subject)
@@ -48,7 +65,7 @@ func TestCrash(t *testing.T) {
 	runtimetest.Crash(t, subject, leftovers)
 }
 
-// leftovers lists mounts below root and cgroups below the test's parent.
+// leftovers lists mounts below root and cgroups below its parent.
 func leftovers(root string) []string {
 	var left []string
 	b, err := os.ReadFile("/proc/self/mountinfo")
@@ -60,11 +77,7 @@ func leftovers(root string) []string {
 			left = append(left, "mount "+f[4])
 		}
 	}
-	hierarchies, err := filepath.Glob("/sys/fs/cgroup/*/remit-test")
-	if err != nil {
-		return []string{err.Error()}
-	}
-	for _, h := range append(hierarchies, "/sys/fs/cgroup/remit-test") {
+	for _, h := range cgroupParents(root) {
 		filepath.WalkDir(h, func(p string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
@@ -87,11 +100,10 @@ func TestOneOwner(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	second, err := embedded.New(embedded.Options{Root: root, CgroupParent: "/remit-test"})
-	if err != nil {
+	second := subject.New(t, root)
+	if err := second.Close(); err != nil {
 		t.Fatal(err)
 	}
-	second.Close()
 }
 
 func BenchmarkStart(b *testing.B) {
@@ -143,3 +155,24 @@ var rootless = runtimetest.Subject{New: func(tb testing.TB, root string) runtime
 	}
 	return rt
 }}
+
+func BenchmarkExec(b *testing.B) {
+	rt := subject.New(b, b.TempDir())
+	defer rt.Close()
+	img, err := rt.Unpack(b.Context(), runtimetest.ProbeImage(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	id, err := rt.CreateContainer(b.Context(), runtime.ContainerSpec{ID: "b", Image: img, Args: []string{"/bin/probe", "stubborn"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := rt.Start(b.Context(), id); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if code, err := rt.Exec(b.Context(), id, runtime.ExecSpec{Args: []string{"/bin/probe", "exit", "0"}}); code != 0 || err != nil {
+			b.Fatal(code, err)
+		}
+	}
+}
