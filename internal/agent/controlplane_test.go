@@ -54,11 +54,8 @@ type controlPlane struct {
 	changes   []change
 	registers []map[string]any
 
-	conn chan *agentConn // ACS handshakes
-	tcs  chan map[string]any
-	// anonymousObjects answers unsigned S3 requests with 404.
-	anonymousObjects bool
-
+	conn     chan *agentConn // ACS handshakes
+	tcs      chan map[string]any
 	hold     chan struct{} // when set, manifests wait for it
 	refuse   string        // exception for the next handshakes
 	seq      int64
@@ -261,10 +258,6 @@ func (c *controlPlane) object(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	body, ok := c.objects[r.PathValue("bucket")+"/"+r.PathValue("key")]
 	c.mu.Unlock()
-	if c.anonymousObjects && r.Header.Get("Authorization") == "" {
-		w.WriteHeader(404)
-		return
-	}
 	if key, err := c.verify(r, "s3", nil); err != nil || key == "ASIAINSTANCE" {
 		c.t.Errorf("s3: %v (signed by %s)", err, key)
 	}

@@ -18,7 +18,59 @@ import (
 	"github.com/remit-ecs/remit/internal/agent/network"
 	"github.com/remit-ecs/remit/internal/agent/runtime"
 	"github.com/remit-ecs/remit/internal/agent/runtime/embedded"
+	"github.com/remit-ecs/remit/internal/agent/runtime/process"
 )
+
+// buildApp compiles the program of the test images, static.
+func buildApp(t *testing.T) []byte {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "app")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "./testdata/app")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	program, err := os.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+// Without namespaces of any kind a task still gets its own role, by a loopback
+// address and a token.
+func TestRealProcess(t *testing.T) {
+	rt, err := process.New(process.Options{Root: t.TempDir(), Logger: quiet(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rt.Close()
+	c := newControlPlane(t)
+	c.image(shopImage, map[string]any{"Entrypoint": []string{"/app"}}, file{"app", 0o755, buildApp(t)})
+	startHost(t, c, func(o *agent.Options) { o.Runtime, o.StopTimeout = rt, 5*time.Second })
+	conn := c.accept()
+	conn.payload(shopTask(c, "process", func(task, app map[string]any) { delete(app, "command") }))
+	c.await(taskARN("process"), "RUNNING")
+	var got []string
+	for began := time.Now(); !slices.Contains(got, "ready"); time.Sleep(20 * time.Millisecond) {
+		c.set(func() { got = slices.Clone(c.logs["/shop web/app/process"]) })
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("the process is not ready: %q", got)
+		}
+	}
+	if got[0] != "role: arn:aws:iam::123456789012:role/shopTask" || got[1] != "task: "+taskARN("process") || got[2] != "control plane: 401" {
+		t.Errorf("output %q", got)
+	}
+	conn.payload(map[string]any{"arn": taskARN("process"), "desiredStatus": "STOPPED"})
+	if e := c.await(taskARN("process"), "STOPPED").Containers[0]; e.ExitCode == nil || *e.ExitCode != 3 {
+		t.Errorf("container %+v", e)
+	}
+	// awsvpc promises an address of one's own, which this host cannot give.
+	conn.payload(shopTask(c, "vpc", func(task, app map[string]any) { task["networkMode"] = "awsvpc" }))
+	if got := c.await(taskARN("vpc"), "STOPPED"); !strings.Contains(got.Reason, "awsvpc needs task network namespaces") {
+		t.Errorf("reason %q", got.Reason)
+	}
+}
 
 // The whole host with nothing replaced but the control plane: an image pulled
 // with the execution role's token, a container in its own namespaces, its own
@@ -30,16 +82,7 @@ func TestRealContainer(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("task networks need root")
 	}
-	binary := filepath.Join(t.TempDir(), "app")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "./testdata/app")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	program, err := os.ReadFile(binary)
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := buildApp(t)
 
 	// Tasks reach the control plane at their gateway, so it listens there too.
 	listener, err := net.Listen("tcp4", "0.0.0.0:0")
@@ -53,7 +96,6 @@ func TestRealContainer(t *testing.T) {
 	open.Listener = listener
 	open.Start()
 	t.Cleanup(open.Close)
-	c.anonymousObjects = true
 	digest := c.image(shopImage, map[string]any{"Entrypoint": []string{"/app"}, "StopSignal": "SIGTERM"}, file{"app", 0o755, program})
 
 	root := t.TempDir()
@@ -100,13 +142,14 @@ func TestRealContainer(t *testing.T) {
 	}
 	got := lines()
 	if len(got) != 6 || got[0] != "role: arn:aws:iam::123456789012:role/shopTask" || got[1] != "task: "+taskARN(id) ||
-		got[2] != "control plane: 404" || !strings.HasPrefix(got[3], "hostname: ip-") || !strings.HasSuffix(got[3], " true") || got[5] != "bye" {
+		got[2] != "control plane: 401" || !strings.HasPrefix(got[3], "hostname: ip-") || !strings.HasSuffix(got[3], " true") || got[5] != "bye" {
 		t.Errorf("output %q", got)
 	}
 
 	// In network mode bridge a container's port is reached at the host's.
 	conn.payload(shopTask(c, "bridged", func(task, app map[string]any) {
 		task["networkMode"] = "bridge"
+		app["environment"] = map[string]string{"LISTEN": ":8080"}
 		app["portMappings"] = []any{map[string]any{"containerPort": 8080, "hostPort": 0, "protocol": "tcp"}}
 		delete(app, "command")
 	}))

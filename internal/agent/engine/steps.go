@@ -291,7 +291,10 @@ func (t *task) environment(c *container, image []string) ([]string, error) {
 	env["ECS_CONTAINER_METADATA_URI_V4"] = base + "/v4/" + c.metaID
 	env["ECS_AGENT_URI"] = base + "/api/" + c.metaID
 	if t.application != nil {
-		// The relative form wins in SDKs, so exactly one form is set.
+		// The relative form wins in SDKs, so exactly one form is left,
+		// whatever the image or the task definition set.
+		delete(env, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+		delete(env, "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 		if loopback != nil {
 			env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = loopback.CredentialsURI()
 			env["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = loopback.Token()

@@ -14,7 +14,13 @@ import (
 )
 
 func get(url string, into any) int {
-	resp, err := http.Get(url)
+	req, err := http.NewRequest("GET", url, nil)
+	if err != nil {
+		fmt.Println("error:", err)
+		return 0
+	}
+	req.Header.Set("Authorization", os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN"))
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		fmt.Println("error:", err)
 		return 0
@@ -33,18 +39,24 @@ func main() {
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
 	var creds struct{ RoleArn string }
-	get("http://169.254.170.2"+os.Getenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"), &creds)
+	uri := os.Getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+	if uri == "" {
+		uri = "http://169.254.170.2" + os.Getenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+	}
+	get(uri, &creds)
 	fmt.Println("role:", creds.RoleArn)
 	var task struct{ TaskARN string }
 	get(os.Getenv("ECS_CONTAINER_METADATA_URI_V4")+"/task", &task)
 	fmt.Println("task:", task.TaskARN)
-	fmt.Println("control plane:", get(os.Getenv("AWS_ENDPOINT_URL")+"/bucket-that-is-not/there", nil))
+	fmt.Println("control plane:", get(os.Getenv("AWS_ENDPOINT_URL")+"/v2/", nil))
 	hostname, _ := os.Hostname()
 	file, _ := os.ReadFile("/etc/hostname")
 	fmt.Println("hostname:", hostname, hostname+"\n" == string(file))
-	go http.ListenAndServe(":8080", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, "hello from the task")
-	}))
+	if listen := os.Getenv("LISTEN"); listen != "" {
+		go http.ListenAndServe(listen, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "hello from the task")
+		}))
+	}
 	fmt.Println("ready")
 	<-term
 	fmt.Println("bye")
