@@ -84,8 +84,8 @@ func (p *Policy) version(number int) *Version {
 // sessionPolicies remembers compiled inline session policies by their text: it
 // comes with every request of the session, out of its token.
 type sessionPolicies struct {
-	mu    sync.Mutex
-	byTxt map[string]*policy.Document
+	mu     sync.Mutex
+	byText map[string]*policy.Document
 }
 
 // maxSessionPolicies bounds how many compiled session policies are kept; each
@@ -94,14 +94,17 @@ const maxSessionPolicies = 4096
 
 func (s *sessionPolicies) compile(text string) *policy.Document {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if d := s.byTxt[text]; d != nil {
+	d := s.byText[text]
+	s.mu.Unlock()
+	if d != nil {
 		return d
 	}
-	if s.byTxt == nil || len(s.byTxt) >= maxSessionPolicies {
-		s.byTxt = map[string]*policy.Document{} // rare, and cheap to fill again
+	d, _ = policy.Parse(policy.KindSession, []byte(text))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byText == nil || len(s.byText) >= maxSessionPolicies {
+		s.byText = map[string]*policy.Document{} // rare, and soon filled again
 	}
-	d, _ := policy.Parse(policy.KindSession, []byte(text))
-	s.byTxt[text] = d
+	s.byText[text] = d
 	return d
 }
