@@ -3,6 +3,7 @@ package ecs
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/remit-ecs/remit/internal/api"
 	"github.com/remit-ecs/remit/internal/api/ecsapi"
@@ -37,7 +38,10 @@ func (s *Service) mayCreateCluster(c *gateway.Call, in *ecsapi.CreateClusterInpu
 		return nil, ecsapi.InvalidParameterException("Cluster names must contain only letters, numbers, hyphens and underscores, 255 characters at most.")
 	}
 	ref := clusterRef{c.Account, c.Region, name}
-	k := s.clusterKeys(c.Tx, ref).requestTags(in.Tags).set("ecs:capacity-provider", in.CapacityProviders...)
+	k := s.clusterKeys(c.Tx, ref).requestTags(in.Tags)
+	for _, p := range in.CapacityProviders {
+		k["ecs:capacity-provider"] = append(k["ecs:capacity-provider"], providerARN(c, p))
+	}
 	return append(one("ecs:CreateCluster", ref.arn(), k), tagOnCreate(c, ref.arn(), in.Tags)...), nil
 }
 
@@ -85,6 +89,13 @@ func checkSettings(settings []ecsapi.ClusterSetting) error {
 		}
 	}
 	return nil
+}
+
+func providerARN(c *gateway.Call, name string) string {
+	if strings.HasPrefix(name, "arn:") {
+		return name
+	}
+	return "arn:aws:ecs:" + c.Region + ":" + c.Account + ":capacity-provider/" + name
 }
 
 // checkProviders knows the two providers that need no setting up. Others come

@@ -29,7 +29,10 @@ func TestFargateTask(t *testing.T) {
 		t.Errorf("RunTask answers %s", show(task))
 	}
 	arn := *task.TaskArn
-	if err := awsecs.NewTasksRunningWaiter(w.root, func(o *awsecs.TasksRunningWaiterOptions) { o.MinDelay = time.Millisecond; o.MaxDelay = 20 * time.Millisecond }).
+	if err := awsecs.NewTasksRunningWaiter(w.root, func(o *awsecs.TasksRunningWaiterOptions) {
+		o.MinDelay = time.Millisecond
+		o.MaxDelay = 20 * time.Millisecond
+	}).
 		Wait(t.Context(), &awsecs.DescribeTasksInput{Tasks: []string{arn}}, 10*time.Second); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +69,10 @@ func TestFargateTask(t *testing.T) {
 	if err != nil || *stopped.Task.DesiredStatus != "STOPPED" || stopped.Task.StoppingAt == nil {
 		t.Fatalf("StopTask: %v %s", err, show(stopped))
 	}
-	if err := awsecs.NewTasksStoppedWaiter(w.root, func(o *awsecs.TasksStoppedWaiterOptions) { o.MinDelay = time.Millisecond; o.MaxDelay = 20 * time.Millisecond }).
+	if err := awsecs.NewTasksStoppedWaiter(w.root, func(o *awsecs.TasksStoppedWaiterOptions) {
+		o.MinDelay = time.Millisecond
+		o.MaxDelay = 20 * time.Millisecond
+	}).
 		Wait(t.Context(), &awsecs.DescribeTasksInput{Tasks: []string{arn}}, 10*time.Second); err != nil {
 		t.Fatal(err)
 	}

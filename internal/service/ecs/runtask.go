@@ -122,7 +122,7 @@ func (s *Service) mayRunTask(c *gateway.Call, in *ecsapi.RunTaskInput) ([]authz.
 	r := runRequest(in)
 	k := keys{}
 	for _, p := range in.CapacityProviderStrategy {
-		k["ecs:capacity-provider"] = append(k["ecs:capacity-provider"], api.Value(p.CapacityProvider))
+		k["ecs:capacity-provider"] = append(k["ecs:capacity-provider"], providerARN(c, api.Value(p.CapacityProvider)))
 	}
 	if dref, err := parseDefinition(c, api.Value(in.TaskDefinition)); err == nil {
 		if def, _, ok := dref.resolve(c); ok {

@@ -78,12 +78,26 @@ func newWorld(t *testing.T, fake *clock.Fake) *world {
 	done := make(chan struct{})
 	go func() { w.svc.Run(ctx); close(done) }()
 	t.Cleanup(func() { server.Close(); cancel(); <-done })
-	w.root = awsecs.NewFromConfig(w.Root())
+	w.root = w.sdk(w.Root())
 	return w
 }
 
 func (w *world) client(policies ...string) *awsecs.Client {
-	return awsecs.NewFromConfig(w.With(policies...))
+	return w.sdk(w.With(policies...))
+}
+
+// sdk is a client whose signatures are of the test's time.
+func (w *world) sdk(cfg aws.Config) *awsecs.Client {
+	return awsecs.NewFromConfig(cfg, func(o *awsecs.Options) { o.HTTPSignerV4 = signer{v4.NewSigner(), w.Clock} })
+}
+
+type signer struct {
+	*v4.Signer
+	clock clock.Clock
+}
+
+func (s signer) SignHTTP(ctx context.Context, c aws.Credentials, r *http.Request, hash, service, region string, _ time.Time, opts ...func(*v4.SignerOptions)) error {
+	return s.Signer.SignHTTP(ctx, c, r, hash, service, region, s.clock.Now(), opts...)
 }
 
 // hostConfig signs as the hidden hosts do.
@@ -241,7 +255,7 @@ func capabilities(d ...string) []types.Attribute {
 // newAgent registers a host with two cores and 4 GiB.
 func (w *world) newAgent(cfg aws.Config, cluster string) *agent {
 	w.t.Helper()
-	a := &agent{w: w, cfg: cfg, api: awsecs.NewFromConfig(cfg), cluster: cluster}
+	a := &agent{w: w, cfg: cfg, api: w.sdk(cfg), cluster: cluster}
 	out, err := a.register("")
 	if err != nil {
 		w.t.Fatal(err)

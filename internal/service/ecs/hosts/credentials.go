@@ -66,6 +66,9 @@ func (se *session) start(ctx context.Context, r reader, t *ecs.Task, d *delivery
 	if d.run.bytes != nil {
 		return se.again(ctx, &d.run, now)
 	}
+	if now.Before(d.retryAt) {
+		return nil
+	}
 	if err := se.mayPush(); err != nil {
 		return err
 	}
@@ -100,7 +103,7 @@ func (se *session) start(ctx context.Context, r reader, t *ecs.Task, d *delivery
 	}
 	for _, roleType := range [...]string{roleApplication, roleExecution} {
 		se.setRefresh(t.ARN(), roleType, now.Add(sessionLength/2))
-		d.resent[roleType] = true // the payload brings both
+		d.renewed[roleType] = "payload"
 	}
 	return se.post(ctx, &d.run, pt, now)
 }
@@ -114,21 +117,22 @@ func (se *session) renew(ctx context.Context, t *ecs.Task, d *delivery, now time
 			continue
 		}
 		at, known := se.refreshAt(t.ARN(), roleType)
-		lost := se.sendCredentials && !d.resent[roleType]
+		lost := se.sendCredentials && d.renewed[roleType] == ""
 		if known && now.Before(at) && !lost {
 			continue
 		}
 		if err := se.mayPush(); err != nil {
 			return err
 		}
+		messageID := id.UUID(id.Random)
+		delete(se.pending, d.renewed[roleType])
+		d.renewed[roleType] = messageID
 		c, err := se.mint(ctx, t, roleARN, roleType)
 		if err != nil {
 			se.log.Warn("hosts: credentials not renewed; the task keeps what it has", "task", t.ARN(), "role", roleARN, "error", err)
-			d.retryAt = now.Add(retry)
+			se.setRefresh(t.ARN(), roleType, now.Add(retry))
 			continue
 		}
-		messageID := id.UUID(id.Random)
-		d.resent[roleType] = true
 		// Unless the agent acknowledges it, it is sent again soon.
 		se.setRefresh(t.ARN(), roleType, now.Add(resend))
 		se.pending[messageID] = func(m fromAgent, kind string) {

@@ -59,8 +59,8 @@ type frame struct {
 // delivery is what was sent about one task on this connection.
 type delivery struct {
 	run, stop message
-	retryAt   time.Time // after a failure of ours
-	resent    map[string]bool
+	retryAt   time.Time         // of run, after a failure of ours
+	renewed   map[string]string // role type -> the message that renewed it here
 }
 
 // message is something that is sent until it is acknowledged.
@@ -237,11 +237,8 @@ func (se *session) reconcile(ctx context.Context) error {
 		live[t.ARN()] = true
 		d := se.deliveries[t.ARN()]
 		if d == nil {
-			d = &delivery{resent: map[string]bool{}}
+			d = &delivery{renewed: map[string]string{}}
 			se.deliveries[t.ARN()] = d
-		}
-		if now.Before(d.retryAt) {
-			continue
 		}
 		var err error
 		switch {
