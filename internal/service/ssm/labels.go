@@ -33,7 +33,7 @@ func (s *Service) labelParameterVersion(c *gateway.Call, in *ssmapi.LabelParamet
 	if err := hasVersion(c, p, number); err != nil {
 		return nil, err
 	}
-	out := &ssmapi.LabelParameterVersionOutput{ParameterVersion: &number, InvalidLabels: []string{}}
+	out := &ssmapi.LabelParameterVersionOutput{ParameterVersion: &number}
 	for _, l := range in.Labels {
 		if validLabel(l) {
 			p.Labels[l] = number
@@ -76,7 +76,7 @@ func (s *Service) unlabelParameterVersion(c *gateway.Call, in *ssmapi.UnlabelPar
 	if err := hasVersion(c, p, number); err != nil {
 		return nil, err
 	}
-	out := &ssmapi.UnlabelParameterVersionOutput{RemovedLabels: []string{}, InvalidLabels: []string{}}
+	out := &ssmapi.UnlabelParameterVersionOutput{}
 	for _, l := range in.Labels {
 		switch n, ok := p.Labels[l]; {
 		case ok && n == number:
