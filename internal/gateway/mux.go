@@ -26,7 +26,6 @@ type entry struct {
 	do    func(*Call, any) (any, error)
 	home  func(*Call, any) string
 	spool bool
-	open  bool
 }
 
 // Option changes how an operation is served.

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/remit-ecs/remit/internal/controlplane"
+)
+
+// environment is what a client needs to reach a server as its root.
+type environment struct {
+	Endpoint string `json:"endpoint"`
+	Region   string `json:"region"`
+	KeyID    string `json:"accessKeyId"`
+	Secret   string `json:"secretAccessKey"`
+}
+
+const envFile = "environment.json"
+
+func printEnv(args []string, stdout, stderr io.Writer) error {
+	set := flag.NewFlagSet("remit env", flag.ContinueOnError)
+	set.SetOutput(stderr)
+	data := set.String("data", "", "data directory of the server (default: the server on the default port)")
+	if err := parse(set, args); err != nil {
+		return err
+	}
+	name := filepath.Join(*data, envFile)
+	if *data == "" {
+		var err error
+		if name, err = runFile(controlplane.DefaultPort); err != nil {
+			return err
+		}
+	}
+	text, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("no server found (%s); start one with `remit serve`, or name its --data directory", name)
+	}
+	if err != nil {
+		return err
+	}
+	var e environment
+	if err := json.Unmarshal(text, &e); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	for _, v := range [...][2]string{
+		{"AWS_ENDPOINT_URL", e.Endpoint}, {"AWS_ACCESS_KEY_ID", e.KeyID}, {"AWS_SECRET_ACCESS_KEY", e.Secret},
+		{"AWS_REGION", e.Region}, {"AWS_DEFAULT_REGION", e.Region},
+	} {
+		fmt.Fprintf(stdout, "export %s=%s\n", v[0], quote(v[1]))
+	}
+	fmt.Fprintln(stdout, "unset AWS_SESSION_TOKEN AWS_PROFILE")
+	return nil
+}
+
+// quote makes a string one word of a POSIX shell.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// writeEnvFile leaves for remit env what it prints, readable by this user only.
+func writeEnvFile(cp *controlplane.ControlPlane) (remove func(), err error) {
+	keyID, secret := cp.Root()
+	text, err := json.Marshal(environment{Endpoint: cp.Endpoint(), Region: cp.Region(), KeyID: keyID, Secret: secret})
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(cp.Endpoint())
+	if err != nil {
+		return nil, err
+	}
+	byPort, err := runFile(u.Port())
+	if err != nil {
+		return nil, err
+	}
+	names := []string{filepath.Join(cp.Data(), envFile), byPort}
+	for _, name := range names {
+		if err := writePrivate(name, text); err != nil {
+			return nil, err
+		}
+	}
+	return func() { _ = os.Remove(byPort) }, nil
+}
+
+// writePrivate replaces a file at once, so that no reader sees half of it and
+// nobody else ever could read it.
+func writePrivate(name string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".env-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
+
+// runFile is where the server on a port leaves its environment.
+func runFile(port string) (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = filepath.Join(os.TempDir(), fmt.Sprintf("remit-%d", os.Getuid()))
+	}
+	return filepath.Join(dir, "remit", "server-"+port+".json"), nil
+}

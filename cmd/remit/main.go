@@ -1,0 +1,85 @@
+// Command remit is the one binary: control plane, host of tasks, and the
+// command that runs a scenario.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the linker for releases.
+var version = "dev"
+
+const usage = `Remit runs Amazon ECS task definitions with their IAM roles, and enforces every call.
+
+  remit run DIR      run a scenario: a task definition, its roles, and what they find
+  remit serve        serve the AWS APIs on one endpoint
+  remit env          print shell exports for the running server
+  remit version      print the version
+
+"remit COMMAND -h" prints a command's flags.
+`
+
+func main() { os.Exit(realMain(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// exitError ends the program with a status of its own.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func realMain(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return 2
+	}
+	var err error
+	switch args[0] {
+	case "run":
+		err = runScenario(ctx, args[1:], stdout, stderr)
+	case "serve":
+		err = serve(ctx, args[1:], stdout, stderr)
+	case "env":
+		err = printEnv(args[1:], stdout, stderr)
+	case "version", "--version":
+		fmt.Fprintln(stdout, "remit", version)
+	case "help", "-h", "--help":
+		fmt.Fprint(stdout, usage)
+	default:
+		fmt.Fprintf(stderr, "remit: %q is not a command\n\n%s", args[0], usage)
+		return 2
+	}
+	var exit exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return int(exit)
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, errUsage):
+		return 2
+	}
+	fmt.Fprintln(stderr, "remit:", err)
+	return 1
+}
+
+// errUsage says that the flag package has already printed what is wrong.
+var errUsage = errors.New("wrong usage")
+
+func parse(fs *flag.FlagSet, args []string) error {
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return errUsage
+	}
+	return nil
+}

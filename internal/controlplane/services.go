@@ -1,0 +1,93 @@
+package controlplane
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/remit-ecs/remit/internal/gateway"
+	"github.com/remit-ecs/remit/internal/seal"
+	"github.com/remit-ecs/remit/internal/service/cloudtrail"
+	"github.com/remit-ecs/remit/internal/service/ecr"
+	"github.com/remit-ecs/remit/internal/service/ecs"
+	"github.com/remit-ecs/remit/internal/service/ecs/hosts"
+	"github.com/remit-ecs/remit/internal/service/iam"
+	"github.com/remit-ecs/remit/internal/service/logs"
+	"github.com/remit-ecs/remit/internal/service/s3"
+	"github.com/remit-ecs/remit/internal/service/secretsmanager"
+	"github.com/remit-ecs/remit/internal/service/sts"
+	"github.com/remit-ecs/remit/internal/session"
+)
+
+// services are the concrete services. A service never imports another: what
+// one needs of another it declares, and here it is given.
+type services struct {
+	iam            *iam.Service
+	ecs            *ecs.Service
+	ecr            *ecr.Service
+	s3             *s3.Service
+	secretsmanager *secretsmanager.Service
+	all            []registrar
+
+	hosts    *hosts.Server
+	registry http.Handler
+}
+
+type registrar interface{ Register(*gateway.Mux) }
+
+func (cp *ControlPlane) buildServices(keys *seal.Keyring) services {
+	s := services{
+		iam: iam.New(iam.Deps{Seal: keys}),
+		ecs: ecs.New(ecs.Options{
+			Store: cp.store, Clock: cp.Clock, Log: cp.Log,
+			Reserved: ReservedAccount, Secret: keys.Derive("ecs credential ids", 32),
+		}),
+		s3:             s3.New(cp.store, cp.blobs),
+		secretsmanager: secretsmanager.New(keys, cp.store, cp.Clock, cp.Log),
+	}
+	s.ecr = ecr.New(ecr.Config{Store: cp.store, Blobs: cp.blobs, Keys: keys, Clock: cp.Clock, Sources: s.iam, Revoker: s.ecs})
+	s.all = []registrar{s.iam, s.ecs, s.ecr, s.s3, s.secretsmanager, logs.New(cp.store), cloudtrail.New(cp.store)}
+	return s
+}
+
+// register adds every operation that is served.
+func (s *services) register(m *gateway.Mux, sealer *session.Sealer) {
+	sts.New(sealer, s.iam).Register(m)
+	for _, r := range s.all {
+		r.Register(m)
+	}
+}
+
+// connect gives the listeners their way into the gateway.
+func (s *services) connect(g *gateway.Gateway) {
+	s.hosts = hosts.New(hosts.Options{Gateway: g, Tasks: g.As(ecs.TasksPrincipal), ECS: s.ecs, Log: g.Log})
+	s.registry = http.NotFoundHandler()
+}
+
+// startLoops starts the background work of the services.
+func (cp *ControlPlane) startLoops(ctx context.Context) {
+	s := &cp.services
+	cp.loops.Go(func() { s.ecs.Run(ctx) })
+	cp.loops.Go(func() { s.ecr.Run(ctx, cp.Log) })
+	cp.loops.Go(func() { s.secretsmanager.Run(ctx) })
+}
+
+// Operations returns the operations that a control plane serves, without
+// starting one.
+func Operations() *gateway.Mux {
+	cp := &ControlPlane{}
+	s := cp.buildServices(seal.NewEphemeral())
+	m := gateway.NewMux()
+	s.register(m, nil)
+	return m
+}
+
+// resetState empties the store, and makes what has to be there again.
+func (cp *ControlPlane) resetState(ctx context.Context) error {
+	if err := cp.store.Reset(ctx); err != nil {
+		return err
+	}
+	if cp.host != nil {
+		return cp.ensureHostRole(ctx)
+	}
+	return nil
+}
