@@ -89,7 +89,7 @@ var fields = map[string]fate{
 	"containerDefinitions.dockerLabels":           honoured,
 	"containerDefinitions.ulimits":                honoured,
 	"containerDefinitions.logConfiguration":       inside,
-	"containerDefinitions.healthCheck":            refused,
+	"containerDefinitions.healthCheck":            honoured,
 	"containerDefinitions.systemControls":         refused,
 	"containerDefinitions.resourceRequirements":   refused,
 	"containerDefinitions.firelensConfiguration":  refused,

@@ -168,29 +168,6 @@ func checkTaskSize(d *ecsapi.TaskDefinition) error {
 	return nil
 }
 
-// fargatePair knows the sizes of
-// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-cpu-memory-error.html
-func fargatePair(cpu, memory int64) bool {
-	in := func(from, to, step int64) bool { return memory >= from && memory <= to && (memory-from)%step == 0 }
-	switch cpu {
-	case 256:
-		return memory == 512 || memory == 1024 || memory == 2048
-	case 512:
-		return in(1024, 4096, 1024)
-	case 1024:
-		return in(2048, 8192, 1024)
-	case 2048:
-		return in(4096, 16384, 1024)
-	case 4096:
-		return in(8192, 30720, 1024)
-	case 8192:
-		return in(16384, 61440, 4096)
-	case 16384:
-		return in(32768, 122880, 8192)
-	}
-	return false
-}
-
 func checkVolumes(d *ecsapi.TaskDefinition) error {
 	seen := map[string]bool{}
 	for _, v := range d.Volumes {
@@ -267,8 +244,8 @@ func completeContainer(d *ecsapi.TaskDefinition, cd *ecsapi.ContainerDefinition)
 			return bad("Invalid ulimit '%s' for container '%s': the soft limit exceeds the hard limit.", u.Name, name)
 		}
 	}
-	if hc := cd.HealthCheck; hc != nil && len(hc.Command) == 0 {
-		return bad("Health check command should not be null or empty.")
+	if err := completeHealthCheck(cd); err != nil {
+		return err
 	}
 	if cd.Essential == nil {
 		cd.Essential = api.Ptr(true)
@@ -281,6 +258,32 @@ func completeContainer(d *ecsapi.TaskDefinition, cd *ecsapi.ContainerDefinition)
 	}
 	cd.Environment, cd.MountPoints = orEmpty(cd.Environment), orEmpty(cd.MountPoints)
 	cd.VolumesFrom, cd.SystemControls = orEmpty(cd.VolumesFrom), orEmpty(cd.SystemControls)
+	return nil
+}
+
+// completeHealthCheck knows the limits and defaults of
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
+func completeHealthCheck(cd *ecsapi.ContainerDefinition) error {
+	if cd.HealthCheck == nil {
+		return nil
+	}
+	hc := *cd.HealthCheck
+	cd.HealthCheck = &hc
+	if len(hc.Command) == 0 {
+		return bad("Health check command should not be null or empty.")
+	}
+	for _, m := range [...]struct {
+		name          string
+		v             **int32
+		low, high, or int32
+	}{{"interval", &hc.Interval, 5, 300, 30}, {"timeout", &hc.Timeout, 2, 120, 5}, {"retries", &hc.Retries, 1, 10, 3}, {"startPeriod", &hc.StartPeriod, 0, 300, -1}} {
+		switch {
+		case *m.v == nil && m.or >= 0:
+			*m.v = &m.or
+		case *m.v != nil && (**m.v < m.low || **m.v > m.high):
+			return bad("Invalid health check %s of container '%s': it must be between %d and %d.", m.name, api.Value(cd.Name), m.low, m.high)
+		}
+	}
 	return nil
 }
 
@@ -464,89 +467,6 @@ func checkDependencies(d *ecsapi.TaskDefinition, byName map[string]*ecsapi.Conta
 		}
 	}
 	return nil
-}
-
-// fargateRefuses says why a definition cannot run on Fargate, nil where it can.
-// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html
-func fargateRefuses(d *ecsapi.TaskDefinition) error {
-	if d.NetworkMode != ecsapi.NetworkModeAwsvpc {
-		return bad("Fargate only supports network mode ‘awsvpc’.")
-	}
-	if d.Cpu == nil || d.Memory == nil || !fargatePair(number(d.Cpu), number(d.Memory)) {
-		return bad("No Fargate configuration exists for given values.")
-	}
-	if d.IpcMode != "" {
-		return bad("Tasks using the Fargate launch type do not support ipcMode.")
-	}
-	if d.PidMode != "" && d.PidMode != ecsapi.PidModeTask {
-		return bad("Tasks using the Fargate launch type do not support pidMode '%s'.", d.PidMode)
-	}
-	if len(d.PlacementConstraints) > 0 {
-		return bad("Fargate tasks do not support placement constraints.")
-	}
-	for _, v := range d.Volumes {
-		if v.DockerVolumeConfiguration != nil || v.Host != nil && v.Host.SourcePath != nil {
-			return bad("Fargate tasks do not support volume '%s'.", api.Value(v.Name))
-		}
-	}
-	for _, cd := range d.ContainerDefinitions {
-		if field := fargateRefusesContainer(&cd); field != "" {
-			return bad("Fargate tasks do not support %s of container '%s'.", field, *cd.Name)
-		}
-		if d.ExecutionRoleArn == nil {
-			if _, ok := ParseECRImage(*cd.Image); ok {
-				return bad("Fargate requires task definition to have execution role ARN to support ECR images.")
-			}
-			if cd.LogConfiguration != nil && cd.LogConfiguration.LogDriver == ecsapi.LogDriverAwslogs {
-				return bad("Fargate requires task definition to have execution role ARN to support log driver awslogs.")
-			}
-		}
-		if lc := cd.LogConfiguration; lc != nil {
-			switch lc.LogDriver {
-			case ecsapi.LogDriverAwslogs:
-				if lc.Options["awslogs-stream-prefix"] == "" {
-					return bad("Log driver awslogs requires options: awslogs-stream-prefix")
-				}
-			case ecsapi.LogDriverSplunk, ecsapi.LogDriverAwsfirelens:
-			default:
-				return bad("Fargate tasks do not support log driver %s.", lc.LogDriver)
-			}
-		}
-		for _, t := range []*int32{cd.StartTimeout, cd.StopTimeout} {
-			if t != nil && (*t > 120 || *t < 2) {
-				return bad("Fargate tasks support timeouts between 2 and 120 seconds; container '%s' has %d.", *cd.Name, *t)
-			}
-		}
-	}
-	return nil
-}
-
-// fargateRefusesContainer names the first member that Fargate does not take.
-func fargateRefusesContainer(cd *ecsapi.ContainerDefinition) string {
-	switch lp := cd.LinuxParameters; {
-	case api.Value(cd.Privileged):
-		return "privileged"
-	case api.Value(cd.DisableNetworking):
-		return "disableNetworking"
-	case len(cd.DnsSearchDomains) > 0:
-		return "dnsSearchDomains"
-	case len(cd.DockerSecurityOptions) > 0:
-		return "dockerSecurityOptions"
-	case len(cd.ResourceRequirements) > 0:
-		return "resourceRequirements"
-	case len(cd.CredentialSpecs) > 0:
-		return "credentialSpecs"
-	case lp == nil:
-	case len(lp.Devices) > 0:
-		return "linuxParameters.devices"
-	case lp.MaxSwap != nil:
-		return "linuxParameters.maxSwap"
-	case lp.Swappiness != nil:
-		return "linuxParameters.swappiness"
-	case lp.Capabilities != nil && slices.ContainsFunc(lp.Capabilities.Add, func(s string) bool { return s != "SYS_PTRACE" }):
-		return "linuxParameters.capabilities.add"
-	}
-	return ""
 }
 
 // requiredAttributes are the capabilities that a container instance needs.

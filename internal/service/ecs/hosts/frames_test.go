@@ -58,7 +58,7 @@ func TestRunPayload(t *testing.T) {
 			Environment: []ecsapi.KeyValuePair{{Name: api.Ptr("A"), Value: api.Ptr("2")}}}}}}
 	def := &ecsapi.TaskDefinition{NetworkMode: ecsapi.NetworkModeBridge, Revision: api.Ptr[int32](12), ContainerDefinitions: []ecsapi.ContainerDefinition{{
 		Name: api.Ptr("app"), Image: api.Ptr("127.0.0.1:4566/111122223333.dkr.ecr.eu-west-1.amazonaws.com/shop:3"), Essential: api.Ptr(true), Cpu: api.Ptr[int32](128),
-		MemoryReservation: api.Ptr[int32](100), User: api.Ptr("1000"), ReadonlyRootFilesystem: api.Ptr(true), DockerLabels: map[string]string{"k": "v"},
+		MemoryReservation: api.Ptr[int32](100), User: api.Ptr("1000"), HealthCheck: &ecsapi.HealthCheck{Command: []string{"CMD", "true"}, Interval: api.Ptr[int32](30)}, ReadonlyRootFilesystem: api.Ptr(true), DockerLabels: map[string]string{"k": "v"},
 		Environment: []ecsapi.KeyValuePair{{Name: api.Ptr("A"), Value: api.Ptr("1")}},
 		Ulimits:     []ecsapi.Ulimit{{Name: "nofile", SoftLimit: api.Ptr[int32](1), HardLimit: api.Ptr[int32](2)}},
 		Secrets: []ecsapi.Secret{{Name: api.Ptr("S"), ValueFrom: api.Ptr("arn:aws:secretsmanager:us-east-1:111122223333:secret:db-AbCdEf:password::")},
@@ -79,8 +79,8 @@ func TestRunPayload(t *testing.T) {
 		`"environment":{"A":"2","AWS_EXECUTION_ENV":"AWS_ECS_EC2"},"portMappings":[{"containerPort":80,"hostPort":0,"protocol":"tcp"}],"mountPoints":[],"volumesFrom":[],"links":[],"overrides":"{}",` +
 		`"secrets":[{"name":"S","provider":"asm","type":"ENVIRONMENT_VARIABLE","region":"us-east-1","valueFrom":"arn:aws:secretsmanager:us-east-1:111122223333:secret:db-AbCdEf:password::"},` +
 		`{"name":"P","provider":"ssm","type":"ENVIRONMENT_VARIABLE","region":"eu-west-1","valueFrom":"/shop/token"}],` +
-		`"registryAuthentication":{"type":"ecr","ecrAuthData":{"registryId":"111122223333","region":"eu-west-1","useExecutionRole":true}},"logsAuthStrategy":"ExecutionRole",` +
-		`"dockerConfig":{"version":"1.18","config":"{\"User\":\"1000\",\"Labels\":{\"k\":\"v\"}}","hostConfig":"{\"NetworkMode\":\"bridge\",\"CapAdd\":[],\"CapDrop\":[],\"ReadonlyRootfs\":true,\"MemoryReservation\":104857600,\"Ulimits\":[{\"Name\":\"nofile\",\"Soft\":1,\"Hard\":2}],` +
+		`"registryAuthentication":{"type":"ecr","ecrAuthData":{"registryId":"111122223333","region":"eu-west-1","useExecutionRole":true}},"logsAuthStrategy":"ExecutionRole","healthCheckType":"docker",` +
+		`"dockerConfig":{"version":"1.18","config":"{\"User\":\"1000\",\"Labels\":{\"k\":\"v\"},\"Healthcheck\":{\"Test\":[\"CMD\",\"true\"],\"Interval\":30000000000}}","hostConfig":"{\"NetworkMode\":\"bridge\",\"CapAdd\":[],\"CapDrop\":[],\"ReadonlyRootfs\":true,\"MemoryReservation\":104857600,\"Ulimits\":[{\"Name\":\"nofile\",\"Soft\":1,\"Hard\":2}],` +
 		`\"LogConfig\":{\"Type\":\"awslogs\",\"Config\":{\"awslogs-endpoint\":\"http://10.0.0.1:8080\",\"awslogs-group\":\"/shop\",\"awslogs-region\":\"eu-west-1\",\"awslogs-stream\":\"web/app/` + task.ID + `\"}}}"}}`
 	if string(b) != want {
 		t.Errorf("got  %s\nwant %s", b, want)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/remit-ecs/remit/arn"
 	"github.com/remit-ecs/remit/internal/api"
@@ -69,6 +70,7 @@ type payloadContainer struct {
 	Secrets      []secret          `json:"secrets,omitempty"`
 	Registry     *registryAuth     `json:"registryAuthentication,omitempty"`
 	LogsAuth     string            `json:"logsAuthStrategy,omitempty"`
+	HealthCheck  string            `json:"healthCheckType,omitempty"` // "docker", in lower case
 	DockerConfig dockerStrings     `json:"dockerConfig"`
 }
 
@@ -114,6 +116,15 @@ type dockerConfig struct {
 	User       string            `json:"User,omitempty"`
 	WorkingDir string            `json:"WorkingDir,omitempty"`
 	Labels     map[string]string `json:"Labels,omitempty"`
+	Health     *dockerHealth     `json:"Healthcheck,omitempty"`
+}
+
+type dockerHealth struct {
+	Test        []string      `json:"Test"`
+	Interval    time.Duration `json:"Interval,omitempty"` // nanoseconds, as all here
+	Timeout     time.Duration `json:"Timeout,omitempty"`
+	StartPeriod time.Duration `json:"StartPeriod,omitempty"`
+	Retries     int32         `json:"Retries,omitempty"`
 }
 
 type dockerHostConfig struct {
@@ -219,7 +230,13 @@ func container(t *ecs.Task, d *ecsapi.TaskDefinition, cd *ecsapi.ContainerDefini
 	if host.LogConfig != nil && host.LogConfig.Type == string(ecsapi.LogDriverAwslogs) && t.ExecutionRole != "" {
 		c.LogsAuth = "ExecutionRole"
 	}
-	config, err := json.Marshal(dockerConfig{User: api.Value(cd.User), WorkingDir: api.Value(cd.WorkingDirectory), Labels: cd.DockerLabels})
+	dc := dockerConfig{User: api.Value(cd.User), WorkingDir: api.Value(cd.WorkingDirectory), Labels: cd.DockerLabels}
+	if hc := cd.HealthCheck; hc != nil {
+		seconds := func(v *int32) time.Duration { return time.Duration(api.Value(v)) * time.Second }
+		c.HealthCheck = "docker"
+		dc.Health = &dockerHealth{hc.Command, seconds(hc.Interval), seconds(hc.Timeout), seconds(hc.StartPeriod), api.Value(hc.Retries)}
+	}
+	config, err := json.Marshal(dc)
 	if err != nil {
 		return c, err
 	}
