@@ -45,20 +45,25 @@ func askObject(c *gateway.Call, action string, name, key *string, k keys) (authz
 	return ask(c, action, api.Value(name), objectARN(api.Value(name), api.Value(key)), k)
 }
 
-// ask makes the question. It belongs to the account of the bucket; of a bucket
-// that does not exist, to the caller's, so that only those who may use the name
-// learn that it is free. A signature for another region than the bucket's is
+// ask makes the question. A signature for another region than the bucket's is
 // refused here, as it is before anybody asks for permissions in AWS.
 func ask(c *gateway.Call, action, name, resource string, k keys) (authz.Ask, error) {
-	owner := c.Account
-	if b, ok := buckets.Get(c.Tx, bucketsShard, name); ok {
-		owner = b.Account
-		// GetBucketLocation is how clients find the region out.
-		if b.Region != c.Region && action != "s3:GetBucketLocation" {
-			return authz.Ask{}, wrongRegion(c.Region, b.Region)
-		}
+	b, ok := buckets.Get(c.Tx, bucketsShard, name)
+	// GetBucketLocation is how clients find the region out.
+	if ok && b.Region != c.Region && action != "s3:GetBucketLocation" {
+		return authz.Ask{}, wrongRegion(c.Region, b.Region)
 	}
-	return question(c, action, resource, owner, k), nil
+	return question(c, action, resource, ownerOf(c, name), k), nil
+}
+
+// ownerOf is the account that a question about a bucket, or about what is in
+// it, belongs to. Of a bucket that does not exist it is the caller's, so that
+// only those who may use the name learn that it is free.
+func ownerOf(c *gateway.Call, bucket string) string {
+	if b, ok := buckets.Get(c.Tx, bucketsShard, bucket); ok {
+		return b.Account
+	}
+	return c.Account
 }
 
 func question(c *gateway.Call, action, resource, owner string, k keys) authz.Ask {
@@ -122,16 +127,12 @@ func open(c *gateway.Call, name, expectedOwner *string) (*bucket, error) {
 // find returns an object of an authorised request. Whether a key exists is
 // told only to those who may list the bucket: others are refused.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
-func find(c *gateway.Call, name, key *string) (*object, error) {
-	if o, ok := objects.Get(c.Tx, contentsShard(api.Value(name)), api.Value(key)); ok {
+func find(c *gateway.Call, bucket, key string) (*object, error) {
+	if o, ok := objects.Get(c.Tx, contentsShard(bucket), key); ok {
 		return o, nil
 	}
-	a, err := askBucket(c, "s3:ListBucket", name, nil)
-	if err == nil {
-		err = c.Ask(a)
-	}
-	if err != nil {
+	if err := c.Ask(question(c, "s3:ListBucket", bucketARN(bucket), ownerOf(c, bucket), nil)); err != nil {
 		return nil, err
 	}
-	return nil, noSuchKey(api.Value(key))
+	return nil, noSuchKey(key)
 }

@@ -219,3 +219,34 @@ func (s *Service) getBucketLocation(c *gateway.Call, in *s3api.GetBucketLocation
 	}
 	return out, nil
 }
+
+func (s *Service) mayGetBucketVersioning(c *gateway.Call, in *s3api.GetBucketVersioningInput) ([]authz.Ask, error) {
+	return one(askBucket(c, "s3:GetBucketVersioning", in.Bucket, nil))
+}
+
+// getBucketVersioning answers what AWS answers of a bucket whose versioning was
+// never enabled: nothing.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketVersioning.html
+func (s *Service) getBucketVersioning(c *gateway.Call, in *s3api.GetBucketVersioningInput) (*s3api.GetBucketVersioningOutput, error) {
+	if _, err := open(c, in.Bucket, in.ExpectedBucketOwner); err != nil {
+		return nil, err
+	}
+	return &s3api.GetBucketVersioningOutput{}, nil
+}
+
+func (s *Service) mayGetBucketAcl(c *gateway.Call, in *s3api.GetBucketAclInput) ([]authz.Ask, error) {
+	return one(askBucket(c, "s3:GetBucketAcl", in.Bucket, nil))
+}
+
+// getBucketAcl answers the one list there is: everything to the owner.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketAcl.html
+func (s *Service) getBucketAcl(c *gateway.Call, in *s3api.GetBucketAclInput) (*s3api.GetBucketAclOutput, error) {
+	b, err := open(c, in.Bucket, in.ExpectedBucketOwner)
+	if err != nil {
+		return nil, err
+	}
+	o := owner(b.Account)
+	return &s3api.GetBucketAclOutput{Owner: o, Grants: []s3api.Grant{{
+		Grantee: &s3api.Grantee{ID: o.ID, Type: s3api.TypeCanonicalUser}, Permission: s3api.PermissionFullControl,
+	}}}, nil
+}

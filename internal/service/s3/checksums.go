@@ -100,3 +100,88 @@ func told(in any) map[string]string {
 }
 
 func base64Sum(h hash.Hash) string { return base64.StdEncoding.EncodeToString(h.Sum(nil)) }
+
+// checksumType is what a checksum of an upload in parts will be of.
+func checksumType(algorithm, kind string) (string, error) {
+	bad := func() (string, error) {
+		return "", invalidRequest("The " + kind + " checksum type cannot be used with the " + strings.ToLower(algorithm) + " checksum algorithm.")
+	}
+	switch {
+	case algorithm == "" && kind == "":
+		return "", nil
+	case algorithm == "":
+		return "", invalidRequest("The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.")
+	case newHash(algorithm) == nil:
+		return "", invalidRequest("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+	case algorithm == "CRC64NVME" && kind == composite, !isCRC(algorithm) && kind == fullObject:
+		return bad()
+	case kind != "":
+		return kind, nil
+	case algorithm == "CRC64NVME":
+		return fullObject, nil
+	}
+	return composite, nil
+}
+
+// combineCRC returns the checksum of two stretches of bytes from theirs and
+// from the length of the second. The first is nil where nothing stands before.
+func combineCRC(algorithm string, first, second []byte, size int64) []byte {
+	if first == nil {
+		return second
+	}
+	polynomial, bits := uint64(crc32.IEEE), 32
+	switch algorithm {
+	case "CRC32C":
+		polynomial = crc32.Castagnoli
+	case "CRC64NVME":
+		polynomial, bits = nvmePolynomial, 64
+	}
+	number := func(b []byte) (n uint64) {
+		for _, c := range b {
+			n = n<<8 | uint64(c)
+		}
+		return n
+	}
+	sum := appendZeros(polynomial, bits, number(first), size) ^ number(second)
+	out := make([]byte, bits/8)
+	for i := range out {
+		out[i] = byte(sum >> (bits - 8*(i+1)))
+	}
+	return out
+}
+
+// appendZeros returns the checksum of what crc is of with size zero bytes
+// behind it. Appending a zero bit is a linear map over the bits of the
+// checksum, so appending many is a power of it, found by squaring.
+func appendZeros(polynomial uint64, bits int, crc uint64, size int64) uint64 {
+	apply := func(m *[64]uint64, v uint64) (out uint64) {
+		for i := 0; v != 0; i, v = i+1, v>>1 {
+			if v&1 != 0 {
+				out ^= m[i]
+			}
+		}
+		return out
+	}
+	var m [64]uint64 // m[i] is the image of bit i
+	m[0] = polynomial
+	for i := 1; i < bits; i++ {
+		m[i] = 1 << (i - 1)
+	}
+	square := func() {
+		var sq [64]uint64
+		for i := range bits {
+			sq[i] = apply(&m, m[i])
+		}
+		m = sq
+	}
+	for range 3 { // one bit, two, four, eight: a byte
+		square()
+	}
+	for ; size > 0; size >>= 1 {
+		if size&1 != 0 {
+			crc = apply(&m, crc)
+		}
+		square()
+	}
+	return crc
+}

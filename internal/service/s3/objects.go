@@ -288,7 +288,7 @@ func (s *Service) look(c *gateway.Call, in *s3api.HeadObjectInput) (*object, spa
 	if in.SSECustomerAlgorithm != nil || in.SSECustomerKey != nil {
 		return nil, span{}, invalidRequest("The encryption parameters are not applicable to this object.")
 	}
-	o, err := find(c, in.Bucket, in.Key)
+	o, err := find(c, *in.Bucket, *in.Key)
 	if err != nil {
 		return nil, span{}, err
 	}

@@ -35,6 +35,11 @@ func (s *Service) Register(m *gateway.Mux) {
 	gateway.Handle(m, s3api.DeleteBucket, s.mayDeleteBucket, s.deleteBucket, everywhere[s3api.DeleteBucketInput]())
 	gateway.Handle(m, s3api.HeadBucket, s.mayHeadBucket, s.headBucket, everywhere[s3api.HeadBucketInput]())
 	gateway.Handle(m, s3api.GetBucketLocation, s.mayGetBucketLocation, s.getBucketLocation, everywhere[s3api.GetBucketLocationInput]())
+	gateway.Handle(m, s3api.GetBucketVersioning, s.mayGetBucketVersioning, s.getBucketVersioning, everywhere[s3api.GetBucketVersioningInput]())
+	gateway.Handle(m, s3api.GetBucketAcl, s.mayGetBucketAcl, s.getBucketAcl, everywhere[s3api.GetBucketAclInput]())
+	gateway.Handle(m, s3api.GetBucketTagging, s.mayGetBucketTagging, s.getBucketTagging, everywhere[s3api.GetBucketTaggingInput]())
+	gateway.Handle(m, s3api.PutBucketTagging, s.mayPutBucketTagging, s.putBucketTagging, everywhere[s3api.PutBucketTaggingInput]())
+	gateway.Handle(m, s3api.DeleteBucketTagging, s.mayDeleteBucketTagging, s.deleteBucketTagging, everywhere[s3api.DeleteBucketTaggingInput]())
 
 	gateway.Handle(m, s3api.ListObjects, s.mayListObjects, s.listObjects, within(func(in *s3api.ListObjectsInput) *string { return in.Bucket }))
 	gateway.Handle(m, s3api.ListObjectsV2, s.mayListObjectsV2, s.listObjectsV2, within(func(in *s3api.ListObjectsV2Input) *string { return in.Bucket }))
@@ -43,6 +48,21 @@ func (s *Service) Register(m *gateway.Mux) {
 	gateway.Handle(m, s3api.GetObject, s.mayGetObject, s.getObject, within(func(in *s3api.GetObjectInput) *string { return in.Bucket }))
 	gateway.Handle(m, s3api.HeadObject, s.mayHeadObject, s.headObject, within(func(in *s3api.HeadObjectInput) *string { return in.Bucket }))
 	gateway.Handle(m, s3api.DeleteObject, s.mayDeleteObject, s.deleteObject, within(func(in *s3api.DeleteObjectInput) *string { return in.Bucket }))
+	gateway.Handle(m, s3api.DeleteObjects, s.mayDeleteObjects, s.deleteObjects, within(func(in *s3api.DeleteObjectsInput) *string { return in.Bucket }))
+	gateway.Handle(m, s3api.CopyObject, s.mayCopyObject, s.copyObject, within(func(in *s3api.CopyObjectInput) *string { return in.Bucket }))
+	gateway.Handle(m, s3api.GetObjectAttributes, s.mayGetObjectAttributes, s.getObjectAttributes, within(func(in *s3api.GetObjectAttributesInput) *string { return in.Bucket }))
+
+	gateway.Handle(m, s3api.CreateMultipartUpload, s.mayCreateMultipartUpload, s.createMultipartUpload, within(func(in *s3api.CreateMultipartUploadInput) *string { return in.Bucket }))
+	gateway.Handle(m, s3api.UploadPart, s.mayUploadPart, s.uploadPart, within(func(in *s3api.UploadPartInput) *string { return in.Bucket }), gateway.Spool[s3api.UploadPartInput]())
+	gateway.Handle(m, s3api.UploadPartCopy, s.mayUploadPartCopy, s.uploadPartCopy, within(func(in *s3api.UploadPartCopyInput) *string { return in.Bucket }))
+	gateway.Handle(m, s3api.CompleteMultipartUpload, s.mayCompleteMultipartUpload, s.completeMultipartUpload, within(func(in *s3api.CompleteMultipartUploadInput) *string { return in.Bucket }))
+	gateway.Handle(m, s3api.AbortMultipartUpload, s.mayAbortMultipartUpload, s.abortMultipartUpload, within(func(in *s3api.AbortMultipartUploadInput) *string { return in.Bucket }))
+	gateway.Handle(m, s3api.ListParts, s.mayListParts, s.listParts, within(func(in *s3api.ListPartsInput) *string { return in.Bucket }))
+	gateway.Handle(m, s3api.ListMultipartUploads, s.mayListMultipartUploads, s.listMultipartUploads, within(func(in *s3api.ListMultipartUploadsInput) *string { return in.Bucket }))
+
+	gateway.Handle(m, s3api.GetObjectTagging, s.mayGetObjectTagging, s.getObjectTagging, within(func(in *s3api.GetObjectTaggingInput) *string { return in.Bucket }))
+	gateway.Handle(m, s3api.PutObjectTagging, s.mayPutObjectTagging, s.putObjectTagging, within(func(in *s3api.PutObjectTaggingInput) *string { return in.Bucket }))
+	gateway.Handle(m, s3api.DeleteObjectTagging, s.mayDeleteObjectTagging, s.deleteObjectTagging, within(func(in *s3api.DeleteObjectTaggingInput) *string { return in.Bucket }))
 }
 
 // everywhere makes the shard of the buckets the home of an operation.
