@@ -63,6 +63,9 @@ func (cp *ControlPlane) startHost(ctx context.Context, m *machine) (*host, error
 	}
 	if m.networker != nil {
 		o.Network = m.networker
+		o.Attributes[ecs.SubnetAttribute] = m.networker.Info().Subnet.String()
+	} else {
+		o.Attributes[ecs.NetworkAttribute] = "host"
 	}
 	if cp.Advertise != "" {
 		o.ContainerEndpoint = cp.Advertise

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -46,7 +47,11 @@ func (t *task) attach(ctx context.Context) error {
 		t.mu.Unlock()
 		return nil
 	}
-	net, err := t.engine.opts.Network.Attach(ctx, t.id, network.TaskOptions{})
+	wanted, err := t.wantedInterface()
+	if err != nil {
+		return err
+	}
+	attached, err := t.engine.opts.Network.Attach(ctx, t.id, wanted)
 	if err != nil {
 		return err
 	}
@@ -54,16 +59,42 @@ func (t *task) attach(ctx context.Context) error {
 	t.engine.goroutine(func() {
 		// It ends when the listener or the server is closed; either way the
 		// task is over.
-		_ = server.Serve(net.Credentials)
+		_ = server.Serve(attached.Credentials)
 	})
 	t.mu.Lock()
-	t.net, t.server = net, server
+	t.net, t.server = attached, server
 	t.mu.Unlock()
-	return t.writeFiles(net)
+	return t.writeFiles(attached)
 }
 
 // onHostNetwork says whether the task shares the host's network, so that its
 // endpoint needs a token.
+// wantedInterface is the address that the control plane gave an awsvpc task:
+// its network interface, as everybody describes it.
+func (t *task) wantedInterface() (network.TaskOptions, error) {
+	var o network.TaskOptions
+	if len(t.payload.ElasticNetworkInterfaces) == 0 {
+		return o, nil
+	}
+	i := t.payload.ElasticNetworkInterfaces[0]
+	for _, a := range i.IPv4Addresses {
+		if !a.Primary && len(i.IPv4Addresses) > 1 {
+			continue
+		}
+		var err error
+		if o.Address, err = netip.ParseAddr(a.PrivateAddress); err != nil {
+			return o, fmt.Errorf("network interface %s: %w", i.EC2ID, err)
+		}
+	}
+	if i.MACAddress != "" {
+		var err error
+		if o.MAC, err = net.ParseMAC(i.MACAddress); err != nil {
+			return o, fmt.Errorf("network interface %s: %w", i.EC2ID, err)
+		}
+	}
+	return o, nil
+}
+
 func (t *task) onHostNetwork() bool {
 	return t.engine.opts.Network == nil || t.payload.NetworkMode == networkHost
 }

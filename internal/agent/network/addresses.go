@@ -58,6 +58,20 @@ func (p *pool) take() (netip.Addr, error) {
 	return netip.Addr{}, ErrNoAddress
 }
 
+// claim takes a certain address.
+func (p *pool) claim(a netip.Addr) error {
+	if !a.Is4() || !p.subnet.Contains(a) {
+		return fmt.Errorf("%w: %v is not in", ErrNoAddress, a)
+	}
+	base, addr := p.subnet.Addr().As4(), a.As4()
+	offset := binary.BigEndian.Uint32(addr[:]) - binary.BigEndian.Uint32(base[:])
+	if offset < 2 || offset > p.size()-2 || p.used[offset] {
+		return fmt.Errorf("%w: %v is taken in", ErrNoAddress, a)
+	}
+	p.used[offset] = true
+	return nil
+}
+
 func (p *pool) release(a netip.Addr) {
 	if !p.subnet.Contains(a) {
 		return

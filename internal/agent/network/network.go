@@ -102,6 +102,11 @@ type Options struct {
 
 // TaskOptions says what one task needs.
 type TaskOptions struct {
+	// Address is the task's address, of Options.Subnet and not in use. The
+	// zero value takes a free one.
+	Address netip.Addr
+	// MAC is the hardware address of eth0. nil derives one from the address.
+	MAC net.HardwareAddr
 	// NetNS joins an existing namespace (the pause container of a Docker
 	// task, /proc/PID/ns/net) instead of creating one.
 	NetNS string

@@ -170,7 +170,7 @@ func (n *Networker) Attach(ctx context.Context, taskID string, o TaskOptions) (*
 	}
 	n.closing.RLock()
 	defer n.closing.RUnlock()
-	a, err := n.reserve(taskID)
+	a, err := n.reserve(taskID, o)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func (n *Networker) Attach(ctx context.Context, taskID string, o TaskOptions) (*
 }
 
 // reserve books the task and its address, and returns the attachment locked.
-func (n *Networker) reserve(taskID string) (*attachment, error) {
+func (n *Networker) reserve(taskID string, o TaskOptions) (*attachment, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -203,11 +203,23 @@ func (n *Networker) reserve(taskID string) (*attachment, error) {
 	if n.tasks[taskID] != nil {
 		return nil, fmt.Errorf("%w: %s", ErrAttached, taskID)
 	}
-	address, err := n.pool.take()
+	if o.MAC != nil && (len(o.MAC) != 6 || o.MAC[0]&1 != 0) {
+		return nil, fmt.Errorf("network: %v is not the hardware address of one interface", o.MAC)
+	}
+	address := o.Address
+	var err error
+	if address.IsValid() {
+		err = n.pool.claim(address)
+	} else {
+		address, err = n.pool.take()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w %v", err, n.subnet)
 	}
-	a := &attachment{port: portName(n.bridgeName, taskID), address: address, mac: hardwareAddr(address)}
+	a := &attachment{port: portName(n.bridgeName, taskID), address: address, mac: o.MAC}
+	if a.mac == nil {
+		a.mac = hardwareAddr(address)
+	}
 	a.mu.Lock()
 	n.tasks[taskID] = a
 	return a, nil
