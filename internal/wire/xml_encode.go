@@ -276,6 +276,10 @@ func EncodeError(svc *api.Service, w http.ResponseWriter, requestID string, err 
 	x.text(requestID)
 	x.raw("</RequestId></Error>")
 	w.Header()["X-Amz-Request-Id"] = []string{requestID}
+	if region, ok := e.Fields["Region"].(string); ok {
+		// Where to find the bucket; the answer to HEAD has no other place for it.
+		w.Header()["X-Amz-Bucket-Region"] = []string{region}
+	}
 	if e.Status == http.StatusNotModified { // which has no body
 		w.WriteHeader(e.Status)
 		return
