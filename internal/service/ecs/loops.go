@@ -75,14 +75,12 @@ func (s *Service) Run(ctx context.Context) {
 // update is one commit of the loop on one shard.
 func (s *Service) update(ctx context.Context, lease *store.Lease, shard string, fn func(tx *store.Tx) error) error {
 	return s.Store.Update(ctx, shard, func(tx *store.Tx) error {
-		if lease != nil {
-			tx.Fence(lease)
-		}
+		tx.Fence(lease)
 		return fn(tx)
 	})
 }
 
-// pass does what there is to do now. A nil lease fences nothing.
+// pass does what there is to do now.
 func (s *Service) pass(ctx context.Context, lease *store.Lease) error {
 	v := s.Store.View(ctx)
 	if err := v.Err(); err != nil {
@@ -112,10 +110,10 @@ func hasDue(r store.Reader, shard, what string) bool {
 // finishDue ends tasks that have no host to wait for, moves stopping ones on,
 // and gives interfaces back.
 func (s *Service) finishDue(tx *store.Tx, now time.Time) error {
-	for key := range tasks.By(tx, tx.Shard(), "due", dueFinish) {
+	for key := range tasks.By(tx.View(), tx.Shard(), "due", dueFinish) {
 		t, ok := tasks.Edit(tx, key)
 		switch {
-		case !ok:
+		case !ok || due(t) != dueFinish:
 			continue
 		case t.Host == "", t.Status() == StatusDeprovisioning:
 			s.finish(t, now)
@@ -127,19 +125,21 @@ func (s *Service) finishDue(tx *store.Tx, now time.Time) error {
 	return nil
 }
 
-// placeDue places waiting FARGATE tasks on the hidden hosts. It reads the tasks
-// of every shard, and commits only if none of those changed: so it cannot put
-// two tasks into one gap, whoever else is placing.
+// placeDue places waiting FARGATE tasks on the hidden hosts. Nobody else does,
+// as long as the lease holds, and the commit depends on that: so the load of the
+// hosts can only have become less since it was read, and need not be unchanged.
+// Every report of every task would make this commit a conflict otherwise.
 func (s *Service) placeDue(tx *store.Tx, now time.Time) error {
 	var waiting []*Task
-	for key := range tasks.By(tx, tx.Shard(), "due", duePlace) {
-		if t, ok := tasks.Edit(tx, key); ok {
+	v := tx.View()
+	for key := range tasks.By(v, tx.Shard(), "due", duePlace) {
+		if t, ok := tasks.Edit(tx, key); ok && due(t) == duePlace {
 			waiting = append(waiting, t)
 		}
 	}
 	slices.SortStableFunc(waiting, func(a, b *Task) int { return a.Shown.CreatedAt.Compare(b.Shown.CreatedAt.Time) })
-	hosts := s.hiddenHosts(tx)
-	snap := s.snapshot(tx, hosts, now)
+	hosts := s.hiddenHosts(v)
+	snap := s.snapshot(v, hosts, now)
 	for _, t := range waiting {
 		snap.Tasks = append(snap.Tasks, planned(t))
 	}
@@ -148,7 +148,7 @@ func (s *Service) placeDue(tx *store.Tx, now time.Time) error {
 	for n, t := range waiting {
 		p := plan[n] // waiting tasks are planned in the order given
 		if i := slices.IndexFunc(hosts, func(i *Instance) bool { return i.ARN() == p.Host }); p.Host != "" && i >= 0 {
-			s.settle(tx, t, hosts[i], taken[p.Host], now)
+			s.settle(v, t, hosts[i], taken[p.Host], now)
 			taken[p.Host] = append(taken[p.Host], t)
 		} else if now.Sub(t.Shown.CreatedAt.Time) >= s.CapacityWait {
 			wantStopped(t, ecsapi.TaskStopCodeTaskFailedToStart, "Capacity is unavailable at this time. Please try again later or in a different availability zone", now)
@@ -204,7 +204,11 @@ func (s *Service) watchHosts(ctx context.Context, lease *store.Lease, v *store.V
 					}
 					t.Shown.Connectivity, t.Shown.ConnectivityAt = want, api.At(now)
 					if dead {
-						wantStopped(t, i.StopCode, i.StatusReason, now)
+						reason := i.StatusReason
+						if t.Fargate() { // whose host is not to be seen
+							reason = "InternalError: the host of the task is gone"
+						}
+						wantStopped(t, i.StopCode, reason, now)
 						s.finish(t, now)
 					} else {
 						touch(t)
