@@ -31,10 +31,10 @@ func (s *Service) mayGetParameters(c *gateway.Call, in *ssmapi.GetParametersInpu
 
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html
 func (s *Service) getParameters(c *gateway.Call, in *ssmapi.GetParametersInput) (*ssmapi.GetParametersOutput, error) {
-	out := &ssmapi.GetParametersOutput{Parameters: []ssmapi.Parameter{}, InvalidParameters: []string{}}
+	out := &ssmapi.GetParametersOutput{Parameters: []ssmapi.Parameter{}}
 	for i, name := range in.Names {
 		if slices.Contains(in.Names[:i], name) {
-			return nil, api.Validation("Duplicate parameter name: " + name)
+			continue
 		}
 		p, err := s.read(c, name, api.Value(in.WithDecryption))
 		switch {

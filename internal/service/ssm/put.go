@@ -185,14 +185,8 @@ func (f *Facts) check(in *ssmapi.PutParameterInput) error {
 	if err != nil {
 		return ssmapi.InvalidAllowedPatternException("The request doesn't meet the regular expression requirement: AllowedPattern is not a regular expression that Remit reads (RE2 syntax).")
 	}
-	values := []string{value}
-	if f.Type == ssmapi.ParameterTypeStringList {
-		values = strings.Split(value, ",")
-	}
-	for _, v := range values {
-		if !re.MatchString(v) {
-			return ssmapi.ParameterPatternMismatchException("Parameter value, cannot be validated against allowedPattern: %s", *f.Pattern)
-		}
+	if !re.MatchString(value) {
+		return ssmapi.ParameterPatternMismatchException("Parameter value, cannot be validated against allowedPattern: %s", *f.Pattern)
 	}
 	return nil
 }
