@@ -103,15 +103,13 @@ func suffix(ids id.Source) string {
 		var b [16]byte
 		ids.Fill(b[:])
 		for _, x := range b {
-			if x < 4*len62 && len(out) < suffixLen { // no letter is likelier than another
-				out = append(out, letters[x%len62])
+			if int(x) < 4*len(letters) && len(out) < suffixLen { // no letter is likelier than another
+				out = append(out, letters[int(x)%len(letters)])
 			}
 		}
 	}
 	return string(out)
 }
-
-const len62 = 62
 
 // validName checks what a secret may be called.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html

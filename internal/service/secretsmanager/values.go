@@ -9,6 +9,7 @@ import (
 	sm "github.com/remit-ecs/remit/internal/api/secretsmanagerapi"
 	"github.com/remit-ecs/remit/internal/authz"
 	"github.com/remit-ecs/remit/internal/gateway"
+	"github.com/remit-ecs/remit/internal/wire"
 )
 
 // valueKeys tell which version is read. A request that names neither version
@@ -186,10 +187,7 @@ func (s *Service) batchGetSecretValue(c *gateway.Call, in *sm.BatchGetSecretValu
 		case err == nil:
 			out.SecretValues = append(out.SecretValues, *entry)
 		case errors.As(err, &apiErr) && apiErr.Fault == api.FaultClient:
-			code := apiErr.Code
-			if apiErr.Idea == api.IdeaAccessDenied {
-				code = "AccessDeniedException"
-			}
+			code := wire.Spell(c.Op.Service, apiErr).Code
 			out.Errors = append(out.Errors, sm.APIErrorType{SecretId: &id, ErrorCode: &code, Message: &apiErr.Message})
 		default:
 			return nil, err
