@@ -54,7 +54,7 @@ var fields = map[string]fate{
 
 	"containerDefinitions.name":                   honoured,
 	"containerDefinitions.image":                  honoured,
-	"containerDefinitions.repositoryCredentials":  refused,
+	"containerDefinitions.repositoryCredentials":  honoured,
 	"containerDefinitions.cpu":                    honoured,
 	"containerDefinitions.memory":                 honoured,
 	"containerDefinitions.memoryReservation":      honoured,
@@ -65,7 +65,7 @@ var fields = map[string]fate{
 	"containerDefinitions.entryPoint":             honoured,
 	"containerDefinitions.command":                honoured,
 	"containerDefinitions.environment":            honoured,
-	"containerDefinitions.environmentFiles":       refused,
+	"containerDefinitions.environmentFiles":       honoured,
 	"containerDefinitions.mountPoints":            refused,
 	"containerDefinitions.volumesFrom":            refused,
 	"containerDefinitions.linuxParameters":        inside,
@@ -231,9 +231,6 @@ func checkOverridesHonoured(o *ecsapi.TaskOverride) error {
 		return refuse("inferenceAcceleratorOverrides")
 	}
 	for _, co := range o.ContainerOverrides {
-		if len(co.EnvironmentFiles) > 0 {
-			return refuse("containerOverrides.environmentFiles")
-		}
 		if len(co.ResourceRequirements) > 0 {
 			return refuse("containerOverrides.resourceRequirements")
 		}

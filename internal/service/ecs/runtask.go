@@ -410,6 +410,12 @@ func (sp *taskSpec) checkOverrides() error {
 				return invalid("Environment variable name should not be null or empty.")
 			}
 		}
+		if err := checkEnvironmentFiles(co.EnvironmentFiles); err != nil {
+			return err
+		}
+		if len(co.EnvironmentFiles) > 0 && sp.roles.execution == "" {
+			return invalid("When you are specifying environment files, you must also specify a value for 'executionRoleArn'.")
+		}
 	}
 	return nil
 }

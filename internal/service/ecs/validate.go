@@ -214,13 +214,8 @@ func completeContainer(d *ecsapi.TaskDefinition, cd *ecsapi.ContainerDefinition)
 			return bad("Environment variable name should not be null or empty.")
 		}
 	}
-	for _, sec := range cd.Secrets {
-		if api.Value(sec.Name) == "" || api.Value(sec.ValueFrom) == "" {
-			return bad("Secret name and valueFrom should not be null or empty.")
-		}
-	}
-	if len(cd.Secrets) > 0 && d.ExecutionRoleArn == nil {
-		return bad("When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.")
+	if err := checkFetched(d, cd); err != nil {
+		return err
 	}
 	if lc := cd.LogConfiguration; lc != nil {
 		if lc.LogDriver == ecsapi.LogDriverAwslogs {
@@ -258,6 +253,53 @@ func completeContainer(d *ecsapi.TaskDefinition, cd *ecsapi.ContainerDefinition)
 	}
 	cd.Environment, cd.MountPoints = orEmpty(cd.Environment), orEmpty(cd.MountPoints)
 	cd.VolumesFrom, cd.SystemControls = orEmpty(cd.VolumesFrom), orEmpty(cd.SystemControls)
+	return nil
+}
+
+// checkFetched checks what the execution role has to fetch. Without that role
+// the stock agent would wait for ever, and say nothing.
+func checkFetched(d *ecsapi.TaskDefinition, cd *ecsapi.ContainerDefinition) error {
+	for _, sec := range cd.Secrets {
+		if api.Value(sec.Name) == "" || api.Value(sec.ValueFrom) == "" {
+			return bad("Secret name and valueFrom should not be null or empty.")
+		}
+		for _, e := range cd.Environment {
+			if *e.Name == *sec.Name {
+				return bad("The secret name must be unique and not shared with any new or existing environment variables set on the container, such as '%s'.", *sec.Name)
+			}
+		}
+	}
+	if err := checkEnvironmentFiles(cd.EnvironmentFiles); err != nil {
+		return err
+	}
+	if rc := cd.RepositoryCredentials; rc != nil && api.Value(rc.CredentialsParameter) == "" {
+		return bad("Repository credentials parameter should not be null or empty.")
+	}
+	if d.ExecutionRoleArn != nil {
+		return nil
+	}
+	switch {
+	case len(cd.Secrets) > 0:
+		return bad("When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.")
+	case len(cd.EnvironmentFiles) > 0:
+		return bad("When you are specifying environment files, you must also specify a value for 'executionRoleArn'.")
+	case cd.RepositoryCredentials != nil:
+		return bad("When you are specifying repository credentials, you must also specify a value for 'executionRoleArn'.")
+	}
+	return nil
+}
+
+var environmentFile = regexp.MustCompile(`^arn:aws[a-z-]*:s3:::[^/]+/.*\.env$`)
+
+func checkEnvironmentFiles(files []ecsapi.EnvironmentFile) error {
+	if len(files) > 10 {
+		return bad("At most 10 environment files are allowed.")
+	}
+	for _, f := range files {
+		if f.Type != ecsapi.EnvironmentFileTypeS3 || !environmentFile.MatchString(api.Value(f.Value)) {
+			return bad("Invalid environment file '%s': it must be of type s3 and the ARN of an object whose name ends in .env.", api.Value(f.Value))
+		}
+	}
 	return nil
 }
 

@@ -92,3 +92,26 @@ func TestRunPayload(t *testing.T) {
 		t.Error("credentials are printed")
 	}
 }
+
+// TestFetched: private registries and environment files, with their override.
+func TestFetched(t *testing.T) {
+	file := func(k string) []ecsapi.EnvironmentFile {
+		return []ecsapi.EnvironmentFile{{Type: "s3", Value: api.Ptr("arn:aws:s3:::conf/" + k)}}
+	}
+	task := &ecs.Task{Region: "eu-west-1", ExecutionRole: "e"}
+	task.Shown.Overrides = &ecsapi.TaskOverride{ContainerOverrides: []ecsapi.ContainerOverride{{Name: api.Ptr("b"), EnvironmentFiles: file("over.env")}}}
+	cd := ecsapi.ContainerDefinition{Image: api.Ptr("registry.example/x"), EnvironmentFiles: file("def.env"),
+		RepositoryCredentials: &ecsapi.RepositoryCredentials{CredentialsParameter: api.Ptr("arn:aws:secretsmanager:us-east-1:111122223333:secret:r")}}
+	a, b := cd, cd
+	a.Name, b.Name = api.Ptr("a"), api.Ptr("b")
+	got, err := runPayload(task, &ecsapi.TaskDefinition{ContainerDefinitions: []ecsapi.ContainerDefinition{a, b}}, nil, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := got.Containers[0].Files[0].Value + " " + got.Containers[1].Files[0].Value; f != "arn:aws:s3:::conf/def.env arn:aws:s3:::conf/over.env" {
+		t.Errorf("environment files: %s", f)
+	}
+	if r := got.Containers[0].Registry; r.Type != "asm" || r.ECR != nil || r.ASM.Region != "us-east-1" {
+		t.Errorf("registry: %+v", r)
+	}
+}

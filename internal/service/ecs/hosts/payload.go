@@ -59,6 +59,7 @@ type payloadContainer struct {
 	Command      []string          `json:"command,omitempty"`
 	EntryPoint   []string          `json:"entryPoint,omitempty"`
 	Environment  map[string]string `json:"environment"`
+	Files        []environmentFile `json:"environmentFiles,omitempty"`
 	PortMappings []portMapping     `json:"portMappings,omitempty"`
 	MountPoints  []any             `json:"mountPoints"`
 	VolumesFrom  []any             `json:"volumesFrom"`
@@ -72,6 +73,11 @@ type payloadContainer struct {
 	LogsAuth     string            `json:"logsAuthStrategy,omitempty"`
 	HealthCheck  string            `json:"healthCheckType,omitempty"` // "docker", in lower case
 	DockerConfig dockerStrings     `json:"dockerConfig"`
+}
+
+type environmentFile struct {
+	Type  string `json:"type"`
+	Value string `json:"value"` // object ARN
 }
 
 type portMapping struct {
@@ -94,8 +100,14 @@ type secret struct {
 }
 
 type registryAuth struct {
-	Type string  `json:"type"`
-	ECR  ecrAuth `json:"ecrAuthData"`
+	Type string   `json:"type"`
+	ECR  *ecrAuth `json:"ecrAuthData,omitempty"`
+	ASM  *asmAuth `json:"asmAuthData,omitempty"`
+}
+
+type asmAuth struct {
+	Parameter string `json:"credentialsParameter"`
+	Region    string `json:"region"`
 }
 
 type ecrAuth struct {
@@ -213,8 +225,22 @@ func container(t *ecs.Task, d *ecsapi.TaskDefinition, cd *ecsapi.ContainerDefini
 	for _, s := range cd.Secrets {
 		c.Secrets = append(c.Secrets, secretOf(t, s))
 	}
-	if e, ok := ecs.ParseECRImage(*cd.Image); ok {
-		c.Registry = &registryAuth{Type: "ecr", ECR: ecrAuth{RegistryID: e.Registry, Region: e.Region, UseExecutionRole: t.ExecutionRole != ""}}
+	// An override list of environment files replaces the definition's.
+	files := cd.EnvironmentFiles
+	if o.EnvironmentFiles != nil {
+		files = o.EnvironmentFiles
+	}
+	for _, f := range files {
+		c.Files = append(c.Files, environmentFile{string(f.Type), api.Value(f.Value)})
+	}
+	if rc := cd.RepositoryCredentials; rc != nil {
+		auth := asmAuth{Parameter: *rc.CredentialsParameter, Region: t.Region}
+		if a, err := arn.Parse(auth.Parameter); err == nil {
+			auth.Region = cmp.Or(a.Region, auth.Region)
+		}
+		c.Registry = &registryAuth{Type: "asm", ASM: &auth}
+	} else if e, ok := ecs.ParseECRImage(*cd.Image); ok {
+		c.Registry = &registryAuth{Type: "ecr", ECR: &ecrAuth{RegistryID: e.Registry, Region: e.Region, UseExecutionRole: t.ExecutionRole != ""}}
 	}
 	host := dockerHostConfig{
 		CapAdd: []string{}, CapDrop: []string{}, ReadonlyRootfs: api.Value(cd.ReadonlyRootFilesystem),
