@@ -75,13 +75,19 @@ func (f *fixture) password(c aws.Config) string {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	plain, err := base64.StdEncoding.DecodeString(*out.AuthorizationData[0].AuthorizationToken)
+	return decode(f.t, *out.AuthorizationData[0].AuthorizationToken)
+}
+
+// decode takes an authorization token apart.
+func decode(t *testing.T, token string) string {
+	t.Helper()
+	plain, err := base64.StdEncoding.DecodeString(token)
 	if err != nil {
-		f.t.Fatal(err)
+		t.Fatal(err)
 	}
 	user, password, _ := strings.Cut(string(plain), ":")
 	if user != "AWS" {
-		f.t.Fatalf("user %q", user)
+		t.Fatalf("user %q", user)
 	}
 	return password
 }
