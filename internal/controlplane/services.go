@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/remit-ecs/remit/internal/gateway"
+	"github.com/remit-ecs/remit/internal/registry"
 	"github.com/remit-ecs/remit/internal/seal"
 	"github.com/remit-ecs/remit/internal/service/cloudtrail"
 	"github.com/remit-ecs/remit/internal/service/ecr"
@@ -14,6 +15,7 @@ import (
 	"github.com/remit-ecs/remit/internal/service/logs"
 	"github.com/remit-ecs/remit/internal/service/s3"
 	"github.com/remit-ecs/remit/internal/service/secretsmanager"
+	"github.com/remit-ecs/remit/internal/service/ssm"
 	"github.com/remit-ecs/remit/internal/service/sts"
 	"github.com/remit-ecs/remit/internal/session"
 )
@@ -45,7 +47,7 @@ func (cp *ControlPlane) buildServices(keys *seal.Keyring) services {
 		secretsmanager: secretsmanager.New(keys, cp.store, cp.Clock, cp.Log),
 	}
 	s.ecr = ecr.New(ecr.Config{Store: cp.store, Blobs: cp.blobs, Keys: keys, Clock: cp.Clock, Sources: s.iam, Revoker: s.ecs})
-	s.all = []registrar{s.iam, s.ecs, s.ecr, s.s3, s.secretsmanager, logs.New(cp.store), cloudtrail.New(cp.store)}
+	s.all = []registrar{s.iam, s.ecs, s.ecr, s.s3, s.secretsmanager, ssm.New(keys), logs.New(cp.store), cloudtrail.New(cp.store)}
 	return s
 }
 
@@ -60,7 +62,7 @@ func (s *services) register(m *gateway.Mux, sealer *session.Sealer) {
 // connect gives the listeners their way into the gateway.
 func (s *services) connect(g *gateway.Gateway) {
 	s.hosts = hosts.New(hosts.Options{Gateway: g, Tasks: g.As(ecs.TasksPrincipal), ECS: s.ecs, Log: g.Log})
-	s.registry = http.NotFoundHandler()
+	s.registry = registry.New(g, s.ecr, g.Log)
 }
 
 // startLoops starts the background work of the services.

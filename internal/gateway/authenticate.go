@@ -79,13 +79,14 @@ func (g *Gateway) authenticate(c *Call, r *http.Request, q *sigv4.Request, b bod
 	if serr := q.CheckScope(c.Op.Service.SigningName, ""); serr != nil {
 		return g.signatureError(c.Op, serr)
 	}
-	serr := q.Verify(r, secret, c.Time, func() (string, error) {
-		if b.stream != nil {
-			return "", errors.New("a streamed body has no hash before it is read")
-		}
+	hash := func() (string, error) {
 		sum := sha256.Sum256(b.bytes)
 		return hex.EncodeToString(sum[:]), nil
-	})
+	}
+	if b.stream != nil {
+		hash = nil // the declared hash is signed; the body is held against it while it is spooled
+	}
+	serr := q.Verify(r, secret, c.Time, hash)
 	if serr != nil {
 		return g.signatureError(c.Op, serr)
 	}
