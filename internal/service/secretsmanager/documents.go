@@ -158,17 +158,14 @@ const (
 // trim makes room for a version by removing the oldest ones without labels.
 func (s *Service) trim(c *gateway.Call, d *Secret) error {
 	all := allVersions(c, d.Name)
-	for i := 0; i < len(all) && len(all)-i >= keptVersions; i++ {
+	for i := 0; i < len(all) && len(all) >= keptVersions && c.Time.Sub(all[i].Created) >= keptFor; {
 		v := all[i]
 		if len(d.labels(v.ID)) > 0 {
+			i++
 			continue
-		}
-		if c.Time.Sub(v.Created) < keptFor {
-			break
 		}
 		versions.Delete(c.Tx, versionKey(d.Name, v.ID))
 		all = slices.Delete(all, i, i+1)
-		i--
 	}
 	if len(all) >= mostVersions {
 		return sm.LimitExceededException("The request failed because it would exceed one of the Secrets Manager quotas: versions of a secret within 24 hours.")

@@ -28,7 +28,7 @@ const (
 // https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen
 func parseID(account, region, s string) (ref, error) {
 	if !strings.HasPrefix(s, "arn:") {
-		if !validName(s) {
+		if len(s) > maxName || !validName(s) {
 			return ref{}, errName()
 		}
 		return ref{arn: secretARN(account, region, s), name: s, account: account}, nil
@@ -111,10 +111,10 @@ func suffix(ids id.Source) string {
 	return string(out)
 }
 
-// validName checks what a secret may be called.
+// validName checks the characters of what a secret may be called.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
 func validName(s string) bool {
-	if s == "" || len(s) > maxName {
+	if s == "" || len(s) > maxName+1+suffixLen { // an ARN holds the suffix too
 		return false
 	}
 	for i := range len(s) {

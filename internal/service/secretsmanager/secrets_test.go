@@ -291,6 +291,58 @@ func TestRecoveryWindowEnds(t *testing.T) {
 	}
 }
 
+// TestOldVersionsGo puts more versions than are kept. The first has a label and
+// stays.
+func TestOldVersionsGo(t *testing.T) {
+	fake := clock.NewFake(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
+	k, _, _ := start(t, testkit.WithClock(fake))
+	root := k.Gateway.For(&session.Principal{Type: session.Root, Account: testkit.Account, ARN: "arn:aws:iam::" + testkit.Account + ":root"})
+	at := gateway.Target{Account: testkit.Account, Region: testkit.Region}
+	if _, err := gateway.Invoke(ctx, root, at, sm.CreateSecret, &sm.CreateSecretInput{Name: api.Ptr("s")}); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	put := func(stages ...string) error {
+		n++
+		_, err := gateway.Invoke(ctx, root, at, sm.PutSecretValue, &sm.PutSecretValueInput{SecretId: api.Ptr("s"), SecretString: api.Ptr("v"), ClientRequestToken: api.Ptr(fmt.Sprintf("%032d", n)), VersionStages: stages})
+		return err
+	}
+	count := func() int {
+		return len(secretsmanager.Stored(k.Store, gateway.Regional(testkit.Account, testkit.Region))) - 1
+	}
+	for i := range 120 {
+		var stages []string
+		if i == 0 {
+			stages = []string{"AWSCURRENT", "first"}
+		}
+		if err := put(stages...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := count(); got != 120 {
+		t.Errorf("%d versions within a day", got)
+	}
+	fake.Advance(24 * time.Hour)
+	if err := put(); err != nil {
+		t.Fatal(err)
+	}
+	if got := count(); got != 100 {
+		t.Errorf("%d versions after a day", got)
+	}
+	if _, err := gateway.Invoke(ctx, root, at, sm.GetSecretValue, &sm.GetSecretValueInput{SecretId: api.Ptr("s"), VersionStage: api.Ptr("first")}); err != nil {
+		t.Errorf("a version with a label is gone: %v", err)
+	}
+	var err error
+	for range 500 {
+		if err = put(); err != nil {
+			break
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), "LimitExceededException") || count() != 500 {
+		t.Errorf("%d versions, %v", count(), err)
+	}
+}
+
 func TestListAndBatch(t *testing.T) {
 	k, c, _ := start(t)
 	for i, n := range []string{"app/one", "app/two", "db", "Zed"} {

@@ -81,6 +81,16 @@ func TestCreateAndGet(t *testing.T) {
 	}
 }
 
+func TestLongestName(t *testing.T) {
+	_, c, _ := start(t)
+	made := create(t, c, strings.Repeat("n", 256), "v") // the model allows 512 in, and 256 out
+	if v, err := get(c, *made.ARN); err != nil || v != "v" {
+		t.Errorf("%q, %v", v, err)
+	}
+	_, err := c.CreateSecret(ctx, &sdk.CreateSecretInput{Name: aws.String(strings.Repeat("n", 513))})
+	fails(t, err, "ValidationException", "")
+}
+
 func TestCreateByARN(t *testing.T) {
 	_, c, _ := start(t)
 	const arn = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db-AbCdEf"
