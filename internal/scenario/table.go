@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -162,12 +163,16 @@ func WriteTable(w io.Writer, rows []Row, colour bool) {
 	}
 }
 
-// cells shortens what every line repeats: the partition, the account.
+// cells shortens what every line repeats: the partition, the account, the
+// greater part of the task's id.
 func (r Row) cells() [4]string {
 	return [4]string{r.Role, short(r.Principal), r.Action, short(r.Resource)}
 }
 
+var taskID = regexp.MustCompile(`\b([0-9a-f]{8})[0-9a-f]{24}\b`)
+
 func short(s string) string {
+	s = taskID.ReplaceAllString(s, "$1...")
 	a, err := arn.Parse(s)
 	if err != nil {
 		return s
