@@ -205,17 +205,20 @@ func completed(c *gateway.Call, in *s3api.CompleteMultipartUploadInput, o *objec
 // object. Parts that were uploaded and not listed are dropped.
 func assemble(c *gateway.Call, u *upload, uploadID string, list []s3api.CompletedPart) (*object, error) {
 	o := &object{Modified: c.Time, Headers: u.Headers, Tags: u.Tags}
-	etags, last := md5.New(), int32(0)
+	last := int32(0)
 	for i := range list {
-		cp := &list[i]
-		number := api.Value(cp.PartNumber)
-		if err := checkPartNumber(cp.PartNumber); err != nil {
+		if err := checkPartNumber(list[i].PartNumber); err != nil {
 			return nil, err
 		}
-		if number <= last {
+		if *list[i].PartNumber <= last {
 			return nil, clientError("InvalidPartOrder", http.StatusBadRequest, "The list of parts was not in ascending order. The parts list must be specified in order by part number.").With("UploadId", uploadID)
 		}
-		last = number
+		last = *list[i].PartNumber
+	}
+	etags := md5.New()
+	for i := range list {
+		cp := &list[i]
+		number := *cp.PartNumber
 		p, ok := parts.Get(c.Tx, c.Home, partKey(uploadID, number))
 		etag := strings.Trim(api.Value(cp.ETag), `"`)
 		if !ok || etag != p.MD5 || !agree(p.Checksums, told(cp)) {
