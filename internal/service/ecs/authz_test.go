@@ -53,6 +53,22 @@ func TestRunTaskAsks(t *testing.T) {
 	}
 }
 
+// TestRegisterAsks: the roles of a definition are passed when it is registered;
+// whether they exist is not asked.
+func TestRegisterAsks(t *testing.T) {
+	w := newWorld(t, nil)
+	in := &awsecs.RegisterTaskDefinitionInput{Family: aws.String("f"), TaskRoleArn: aws.String("nobody"),
+		ContainerDefinitions: []types.ContainerDefinition{{Name: aws.String("a"), Image: aws.String("i"), Memory: aws.Int32(64)}}}
+	register := testkit.Allow(home+"task-definition/f:*", "ecs:RegisterTaskDefinition")
+	_, err := w.client(register).RegisterTaskDefinition(t.Context(), in)
+	wantError(t, err, "AccessDeniedException", "is not authorized to perform: iam:PassRole on resource: arn:aws:iam::111122223333:role/nobody because no identity-based policy allows the iam:PassRole action")
+	_, err = w.client(testkit.Allow("*", "iam:PassRole")).RegisterTaskDefinition(t.Context(), in)
+	wantError(t, err, "AccessDeniedException", "is not authorized to perform: ecs:RegisterTaskDefinition on resource: "+home+"task-definition/f:*")
+	if _, err = w.client(register, testkit.Allow("*", "iam:PassRole")).RegisterTaskDefinition(t.Context(), in); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRunTaskTrust: a role that does not trust ecs-tasks, or does not exist,
 // refuses the request in ECS's words, and no task exists.
 func TestRunTaskTrust(t *testing.T) {

@@ -67,13 +67,16 @@ type Server struct {
 	Options
 
 	mu       sync.Mutex
-	sessions map[string]context.CancelFunc // by container instance ARN
+	sessions map[string]*connection // by container instance ARN, TCS apart
 	closed   bool
 	// refresh is when the credentials of a task and role are to be replaced.
 	// It outlives connections, which agents renew every half hour.
 	refresh map[refreshKey]time.Time
 	running sync.WaitGroup
 }
+
+// connection is one open websocket.
+type connection struct{ cancel context.CancelFunc }
 
 type refreshKey struct{ task, roleType string }
 
@@ -82,15 +85,15 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	return &Server{Options: o, sessions: map[string]context.CancelFunc{}, refresh: map[refreshKey]time.Time{}}
+	return &Server{Options: o, sessions: map[string]*connection{}, refresh: map[refreshKey]time.Time{}}
 }
 
 // Close ends every connection. Agents connect again at once, elsewhere or here.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
-	for _, cancel := range s.sessions {
-		cancel()
+	for _, c := range s.sessions {
+		c.cancel()
 	}
 	s.mu.Unlock()
 	s.running.Wait()
@@ -184,11 +187,12 @@ func (s *Server) serveACS(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	if !s.enter(inst.ARN(), cancel) {
+	leave, ok := s.enter(inst.ARN(), cancel)
+	if !ok {
 		_ = conn.Close(websocket.StatusGoingAway, "shutting down")
 		return
 	}
-	defer s.running.Done()
+	defer leave()
 	se := &session{
 		Server: s, call: call, inst: inst, conn: conn, id: id.UUID(id.Random),
 		sendCredentials: q.Get("sendCredentials") == "true",
@@ -201,19 +205,28 @@ func (s *Server) serveACS(w http.ResponseWriter, r *http.Request) {
 }
 
 // enter makes a connection the only one of its instance here: a new one means
-// that the agent has given the old one up.
-func (s *Server) enter(instanceARN string, cancel context.CancelFunc) bool {
+// that the agent has given the old one up. Call leave when it is over. False
+// means that the server is closing.
+func (s *Server) enter(key string, cancel context.CancelFunc) (leave func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return false
+		return nil, false
 	}
-	if old := s.sessions[instanceARN]; old != nil {
-		old()
+	if old := s.sessions[key]; old != nil {
+		old.cancel()
 	}
-	s.sessions[instanceARN] = cancel
+	c := &connection{cancel}
+	s.sessions[key] = c
 	s.running.Add(1)
-	return true
+	return func() {
+		s.mu.Lock()
+		if s.sessions[key] == c {
+			delete(s.sessions, key)
+		}
+		s.mu.Unlock()
+		s.running.Done()
+	}, true
 }
 
 func (s *Server) refreshAt(task, roleType string) (time.Time, bool) {

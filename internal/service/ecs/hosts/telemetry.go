@@ -34,11 +34,12 @@ func (s *Server) serveTCS(w http.ResponseWriter, r *http.Request) {
 	defer conn.CloseNow()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	if !s.enter("tcs "+inst.ARN(), cancel) {
+	leave, ok := s.enter("tcs "+inst.ARN(), cancel)
+	if !ok {
 		_ = conn.Close(websocket.StatusGoingAway, "shutting down")
 		return
 	}
-	defer s.running.Done()
+	defer leave()
 	for {
 		// The agent publishes every 20 seconds; three minutes of silence end it.
 		rctx, done := context.WithTimeout(ctx, 3*time.Minute)
