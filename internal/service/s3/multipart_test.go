@@ -278,3 +278,16 @@ func TestChecksums(t *testing.T) {
 		t.Errorf("%+v, %v", at, err)
 	}
 }
+
+// begun is an upload of "k" with one part, "p".
+func begun(t testing.TB, c *s3.Client) string {
+	t.Helper()
+	up, err := c.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: aws.String("data"), Key: aws.String("k")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.UploadPart(ctx, &s3.UploadPartInput{Bucket: aws.String("data"), Key: aws.String("k"), UploadId: up.UploadId, PartNumber: aws.Int32(1), Body: strings.NewReader("p")}); err != nil {
+		t.Fatal(err)
+	}
+	return *up.UploadId
+}
