@@ -3,10 +3,13 @@ package registry_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -247,6 +250,33 @@ func TestUploads(t *testing.T) {
 func (e *engine) wantHead(status int, digest string) answer {
 	e.t.Helper()
 	return e.want(status, e.do("HEAD", base("app")+"/blobs/"+digest, nil))
+}
+
+// TestBrokenConnection loses the connection in the middle of a chunk, and goes
+// on where the registry says.
+func TestBrokenConnection(t *testing.T) {
+	f := start(t)
+	f.repository("app")
+	e := f.engine(f.Root())
+	b := bytes.Repeat([]byte("0123456789"), 1000)
+	at := e.begin("app")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(f.server.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "PATCH %s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\nContent-Length: %d\r\n\r\n%s",
+		at, base64.StdEncoding.EncodeToString([]byte("AWS:"+e.password)), len(b), b[:3000])
+	_ = conn.(*net.TCPConn).CloseWrite()
+	if _, err := io.ReadAll(conn); err != nil { // until the registry noticed
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	a := e.want(204, e.do("GET", at, nil))
+	if a.Header.Get("Range") != "0-2999" {
+		t.Fatalf("Range %s", a.Header.Get("Range"))
+	}
+	e.want(202, e.do("PATCH", at, bytes.NewReader(b[3000:]), "Content-Range", "3000-"+strconv.Itoa(len(b)-1)))
+	e.want(201, e.do("PUT", with(at, digestOf(b)), nil))
 }
 
 // TestForeignUpload holds an upload to its repository, and its bytes to who

@@ -78,7 +78,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p, refusal := h.authenticate(w, r)
 	if refusal != nil {
-		drain(r)
 		refusal.write(w)
 		return
 	}

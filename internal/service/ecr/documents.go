@@ -87,10 +87,10 @@ func digestIn(key string) blob.Digest {
 	return blob.Digest(d)
 }
 
-// Live tells which blobs images and layers refer to, for garbage collection:
-// a blob for which the function returns false is not needed by ECR. The set is
-// that of r, which must be a View asked for after every blob that may be
-// deleted was written: Collect's grace sees to that.
+// Live tells which blobs images and layers refer to, for garbage collection: a
+// blob for which the function returns false is not needed by ECR as of r. What
+// is being put meanwhile is young: Collect needs a grace of half an hour at
+// least.
 func Live(r store.Reader) func(blob.Digest) bool {
 	live := map[blob.Digest]bool{}
 	for _, shard := range images.Shards(r) {

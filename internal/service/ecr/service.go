@@ -15,6 +15,7 @@ package ecr
 
 import (
 	"sync"
+	"time"
 
 	"github.com/remit-ecs/remit/internal/api"
 	"github.com/remit-ecs/remit/internal/api/ecrapi"
@@ -55,7 +56,13 @@ type Service struct {
 type finished struct {
 	digest blob.Digest
 	size   int64
+	at     time.Time
 }
+
+// finishedLife is how long a client may try again to complete an upload whose
+// bytes are a blob already. It is well within the grace that garbage
+// collection gives to blobs that nothing refers to yet.
+const finishedLife = 5 * time.Minute
 
 // New returns the service.
 func New(c Config) *Service {

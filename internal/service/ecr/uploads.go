@@ -68,9 +68,13 @@ func findUpload(c *gateway.Call, r ref, uploadID string) error {
 		return err
 	}
 	if _, ok := uploads.Get(c.Tx, c.Home, r.upload(uploadID)); !ok {
-		return ecrapi.UploadNotFoundException("The upload with id '%s' could not be found in the repository with name '%s' in the registry with id '%s'", uploadID, r.name, r.registry)
+		return uploadNotFound(r, uploadID)
 	}
 	return nil
+}
+
+func uploadNotFound(r ref, uploadID string) *api.Error {
+	return ecrapi.UploadNotFoundException("The upload with id '%s' could not be found in the repository with name '%s' in the registry with id '%s'", uploadID, r.name, r.registry)
 }
 
 func (s *Service) mayUploadLayerPart(c *gateway.Call, in *ecrapi.UploadLayerPartInput) ([]authz.Ask, error) {
@@ -105,7 +109,7 @@ func (s *Service) uploadLayerPart(c *gateway.Call, in *ecrapi.UploadLayerPartInp
 	in.PartFirstByte, in.PartLastByte = &before, api.Ptr(max(size-1, 0))
 	switch {
 	case errors.Is(err, blob.ErrNotFound): // finished by another request meanwhile
-		return nil, ecrapi.UploadNotFoundException("The upload with id '%s' could not be found in the repository with name '%s' in the registry with id '%s'", uploadID, r.name, r.registry)
+		return nil, uploadNotFound(r, uploadID)
 	case errors.Is(err, blob.ErrNoSpace):
 		return nil, api.Unavailable("The layer could not be stored.", err)
 	case errors.Is(err, blob.ErrOffset):
@@ -177,15 +181,17 @@ func (s *Service) finish(c *gateway.Call, r ref, uploadID string, want blob.Dige
 		if !ok {
 			return finished{}, ecrapi.InvalidLayerException("The layer to be mounted is not in the repository with name '%s' any more", from.name)
 		}
-		return finished{want, l.Size}, nil
+		return finished{want, l.Size, c.Time}, nil
 	}
 	s.mu.Lock()
 	f, ok := s.finished[uploadID]
 	s.mu.Unlock()
-	if ok {
-		if f.digest != want {
-			return finished{}, invalidLayer(want)
-		}
+	switch {
+	case ok && c.Time.Sub(f.at) > finishedLife:
+		return finished{}, uploadNotFound(r, uploadID)
+	case ok && f.digest != want:
+		return finished{}, invalidLayer(want)
+	case ok:
 		return f, nil
 	}
 	u, err := s.Blobs.Upload(bytesPrefix + uploadID)
@@ -200,11 +206,11 @@ func (s *Service) finish(c *gateway.Call, r ref, uploadID string, want blob.Dige
 	case errors.Is(err, blob.ErrDigest):
 		return finished{}, invalidLayer(want).Because(err)
 	case errors.Is(err, blob.ErrNotFound): // finished by another request meanwhile
-		return finished{}, ecrapi.UploadNotFoundException("The upload with id '%s' could not be found in the repository with name '%s' in the registry with id '%s'", uploadID, r.name, r.registry)
+		return finished{}, uploadNotFound(r, uploadID)
 	case err != nil:
 		return finished{}, api.Unavailable("The layer could not be stored.", err)
 	}
-	f = finished{d, size}
+	f = finished{d, size, c.Time}
 	s.mu.Lock()
 	s.finished[uploadID] = f
 	s.mu.Unlock()
