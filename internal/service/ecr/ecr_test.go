@@ -311,6 +311,44 @@ func TestImages(t *testing.T) {
 	}
 }
 
+// TestMutability moves tags where the repository lets them.
+func TestMutability(t *testing.T) {
+	f, ctx := start(t), t.Context()
+	filter := []types.ImageTagMutabilityExclusionFilter{{FilterType: types.ImageTagMutabilityExclusionFilterTypeWildcard, Filter: aws.String("dev-*")}}
+	tests := []struct {
+		mutability types.ImageTagMutability
+		filters    []types.ImageTagMutabilityExclusionFilter
+		release    bool // whether the tag v1 may move
+		dev        bool // whether the tag dev-1 may
+	}{
+		{types.ImageTagMutabilityMutable, nil, true, true},
+		{types.ImageTagMutabilityImmutable, nil, false, false},
+		{types.ImageTagMutabilityImmutableWithExclusion, filter, false, true},
+		{types.ImageTagMutabilityMutableWithExclusion, filter, true, false},
+	}
+	for i, tt := range tests {
+		repo := aws.String(fmt.Sprintf("app%d", i))
+		f.create(*repo)
+		for _, tag := range []string{"v1", "dev-1"} {
+			f.image(*repo, tag, "{}", "one")
+		}
+		f.image(*repo, "", "{}", "two")
+		if _, err := f.PutImageTagMutability(ctx, &ecr.PutImageTagMutabilityInput{RepositoryName: repo, ImageTagMutability: tt.mutability, ImageTagMutabilityExclusionFilters: tt.filters}); err != nil {
+			t.Fatal(err)
+		}
+		for tag, may := range map[string]bool{"v1": tt.release, "dev-1": tt.dev} {
+			_, err := f.PutImage(ctx, &ecr.PutImageInput{RepositoryName: repo, ImageTag: &tag, ImageManifest: aws.String(manifest("{}", "two"))})
+			if may != (err == nil) {
+				t.Errorf("%s, %s: %v", tt.mutability, tag, err)
+			} else if err != nil {
+				wantError(t, err, "ImageTagAlreadyExistsException: The image tag '"+tag+"' already exists in the '"+*repo+"' repository and cannot be overwritten because the repository is immutable.")
+			}
+		}
+	}
+	_, err := f.PutImageTagMutability(ctx, &ecr.PutImageTagMutabilityInput{RepositoryName: aws.String("app0"), ImageTagMutability: types.ImageTagMutabilityImmutableWithExclusion})
+	wantError(t, err, "InvalidParameterException: Exclusion filters are required")
+}
+
 // TestLayers uploads through the API, and is told what is wrong.
 func TestLayers(t *testing.T) {
 	f, ctx := start(t), t.Context()

@@ -135,8 +135,8 @@ func (s *Service) OpenLayer(token string) (r io.ReadSeekCloser, digest string, s
 	if err != nil {
 		return nil, "", 0, err
 	}
-	at := ref{t.Registry, t.Region, t.Name}
-	if _, ok := layers.Get(s.Store.View(context.Background()), at.shard(), at.content(t.Digest)); !ok {
+	from := ref{t.Registry, t.Region, t.Name}
+	if _, ok := layers.Get(s.Store.View(context.Background()), from.shard(), from.content(t.Digest)); !ok {
 		return nil, "", 0, errDownload
 	}
 	r, size, err = s.Blobs.Open(t.Digest)

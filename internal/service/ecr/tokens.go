@@ -3,6 +3,7 @@ package ecr
 import (
 	"context"
 	"encoding/base64"
+	"regexp"
 	"strings"
 	"time"
 
@@ -46,6 +47,8 @@ func (s *Service) getAuthorizationToken(c *gateway.Call, in *ecrapi.GetAuthoriza
 	return out, nil
 }
 
+var keyPattern = regexp.MustCompile(`^[A-Za-z0-9]{1,128}$`)
+
 // password seals a principal. The seal keeps when the session was issued, so
 // that policies which revoke older sessions hold for its passwords too.
 func (s *Service) password(p *session.Principal, now time.Time) (string, time.Time, error) {
@@ -57,7 +60,7 @@ func (s *Service) password(p *session.Principal, now time.Time) (string, time.Ti
 		}
 	}
 	keyID := p.AccessKeyID
-	if keyID == "" || strings.Contains(keyID, ".") {
+	if !keyPattern.MatchString(keyID) { // callers inside the process have none, and --iam off takes any
 		keyID = "-"
 	}
 	c, err := s.passwords.Mint(*p, keyID, expires.Sub(issued), issued)
