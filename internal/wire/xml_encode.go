@@ -139,8 +139,11 @@ func (x *xmlWriter) element(name string, m *api.Member, s *api.Shape, f reflect.
 	}
 	x.b = append(x.b, '<')
 	x.b = append(x.b, name...)
-	if m != nil && m.XMLNSURI != "" {
+	switch {
+	case m != nil && m.XMLNSURI != "":
 		x.namespace(m.XMLNSPrefix, m.XMLNSURI)
+	case s.XMLNSPrefix != "": // of its attributes: xsi:type
+		x.namespace(s.XMLNSPrefix, s.XMLNSURI)
 	}
 	if s.Kind == api.Structure {
 		for i := range s.Members {

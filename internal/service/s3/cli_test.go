@@ -128,6 +128,7 @@ func TestCLI(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	c.want(c.run("s3api", "head-object", "--bucket", "cli-bucket", "--key", "big", "--checksum-mode", "ENABLED"), `"ContentLength": 17825792`, `-3\""`, "ChecksumType")
+	c.want(c.run("s3api", "get-bucket-acl", "--bucket", "data"), `"FULL_CONTROL"`, `"CanonicalUser"`)
 	out, ok := c.try("s3", "rb", "s3://cli-bucket")
 	if ok {
 		t.Error("a bucket with objects was removed")
