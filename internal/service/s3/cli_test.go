@@ -35,11 +35,10 @@ func newCLI(t *testing.T, k *testkit.Kit, cfg aws.Config) *cli {
 	dir := t.TempDir()
 	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "AWS_") })
 	env = append(env, "HOME="+dir, "AWS_ACCESS_KEY_ID="+cred.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+cred.SecretAccessKey,
-		"AWS_DEFAULT_REGION="+testkit.Region, "AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=", "AWS_MAX_ATTEMPTS=1", "PYENV_VERSION="+os.Getenv("PYENV_VERSION"))
+		"AWS_DEFAULT_REGION="+testkit.Region, "AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=", "AWS_MAX_ATTEMPTS=1")
 	if cred.SessionToken != "" {
 		env = append(env, "AWS_SESSION_TOKEN="+cred.SessionToken)
 	}
-	env = slices.DeleteFunc(env, func(e string) bool { return e == "PYENV_VERSION=" })
 	return &cli{t: t, env: env, dir: dir, url: k.URL}
 }
 
