@@ -87,7 +87,9 @@ type ControlPlane struct {
 	blobs     *blob.Store
 	gateway   *gateway.Gateway
 	services  services
+	hostMu    sync.Mutex // guards host
 	host      *host
+	machine   *machine
 	root      rootKey
 	endpoint  string
 	servers   []*http.Server
@@ -95,6 +97,7 @@ type ControlPlane struct {
 	warnings  []string
 	isolation string // for the banner
 	stop      context.CancelFunc
+	loopCtx   context.Context // of the background work
 	loops     sync.WaitGroup
 }
 
@@ -161,6 +164,7 @@ func Start(ctx context.Context, o Options) (_ *ControlPlane, err error) {
 	cp.startLoops(loopCtx)
 	if m.runtime != nil {
 		cp.isolation = isolationLine(m.runtime.Info())
+		cp.machine, cp.loopCtx = m, loopCtx
 		if cp.host, err = cp.startHost(loopCtx, m); err != nil {
 			m.close()
 			return nil, err
@@ -317,10 +321,13 @@ func (cp *ControlPlane) serve(l net.Listener, h http.Handler) {
 // directory is removed.
 func (cp *ControlPlane) Close(ctx context.Context) error {
 	var errs []error
+	cp.hostMu.Lock()
 	if cp.host != nil {
-		errs = append(errs, cp.host.close(ctx))
+		errs = append(errs, cp.host.stop(ctx))
 		cp.host = nil
+		cp.machine.close()
 	}
+	cp.hostMu.Unlock()
 	if cp.stop != nil {
 		cp.stop()
 	}

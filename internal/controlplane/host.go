@@ -10,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/remit-ecs/remit/internal/agent"
-	"github.com/remit-ecs/remit/internal/agent/network"
 	"github.com/remit-ecs/remit/internal/agent/runtime"
 	"github.com/remit-ecs/remit/internal/api"
 	"github.com/remit-ecs/remit/internal/api/iamapi"
@@ -29,12 +28,15 @@ const (
 	hostPolicy   = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ecs:DiscoverPollEndpoint","ecs:RegisterContainerInstance","ecs:Poll","ecs:StartTelemetrySession","ecs:SubmitTaskStateChange","ecs:SubmitContainerStateChange","ecs:SubmitAttachmentStateChanges"],"Resource":"*"}]}`
 )
 
+// hostCPU is the CPU, in shares of 1024 a core, that the built-in host offers:
+// far more than a machine has. Fargate always has room, and here tasks that
+// idle must not keep each other waiting; each still gets no more than its own.
+const hostCPU = 1024 * 1024
+
 // host is the running built-in host.
 type host struct {
-	agent     *agent.Agent
-	networker *network.Networker
-	cancel    context.CancelFunc
-	done      chan error
+	cancel context.CancelFunc
+	done   chan error
 }
 
 // startHost makes the host's role where it is missing, starts the agent and
@@ -48,6 +50,7 @@ func (cp *ControlPlane) startHost(ctx context.Context, m *machine) (*host, error
 		Endpoint: cp.endpoint, Region: cp.Options.Region, Cluster: ecs.FargateCluster,
 		Credentials:     aws.NewCredentialsCache(instanceRole{cp.gateway, cp.Options.Region}),
 		Runtime:         m.runtime,
+		CPU:             hostCPU,
 		DataDir:         filepath.Join(cp.data, "host", "agent"),
 		StopTasksOnExit: cp.StopTasks || cp.temp,
 		Logger:          cp.Log,
@@ -75,7 +78,7 @@ func (cp *ControlPlane) startHost(ctx context.Context, m *machine) (*host, error
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	h := &host{agent: a, networker: m.networker, cancel: cancel, done: make(chan error, 1)}
+	h := &host{cancel: cancel, done: make(chan error, 1)}
 	go func() { h.done <- a.Run(ctx) }()
 	select {
 	case <-connected:
@@ -92,18 +95,15 @@ func (cp *ControlPlane) startHost(ctx context.Context, m *machine) (*host, error
 	}
 }
 
-func (h *host) close(ctx context.Context) error {
+// stop ends the agent. The machine stays as it is.
+func (h *host) stop(ctx context.Context) error {
 	h.cancel()
-	var err error
 	select {
-	case err = <-h.done:
+	case err := <-h.done:
+		return err
 	case <-ctx.Done():
-		err = errors.New("the built-in host did not stop in time")
+		return errors.New("the built-in host did not stop in time")
 	}
-	if h.networker != nil {
-		err = errors.Join(err, h.networker.Close())
-	}
-	return err
 }
 
 // ensureHostRole makes the host's role by the same calls that a user makes, as

@@ -3,7 +3,11 @@ package controlplane
 import (
 	"context"
 	"net/http"
+	"os"
+	"path/filepath"
+	"time"
 
+	"github.com/remit-ecs/remit/internal/blob"
 	"github.com/remit-ecs/remit/internal/gateway"
 	"github.com/remit-ecs/remit/internal/registry"
 	"github.com/remit-ecs/remit/internal/seal"
@@ -71,6 +75,7 @@ func (cp *ControlPlane) startLoops(ctx context.Context) {
 	cp.loops.Go(func() { s.ecs.Run(ctx) })
 	cp.loops.Go(func() { s.ecr.Run(ctx, cp.Log) })
 	cp.loops.Go(func() { s.secretsmanager.Run(ctx) })
+	cp.loops.Go(func() { cp.collect(ctx) })
 }
 
 // Operations returns the operations that a control plane serves, without
@@ -85,11 +90,49 @@ func Operations() *gateway.Mux {
 
 // resetState empties the store, and makes what has to be there again.
 func (cp *ControlPlane) resetState(ctx context.Context) error {
+	cp.hostMu.Lock()
+	defer cp.hostMu.Unlock()
+	if cp.host != nil {
+		if err := cp.host.stop(ctx); err != nil {
+			return err
+		}
+		cp.host = nil
+	}
 	if err := cp.store.Reset(ctx); err != nil {
 		return err
 	}
-	if cp.host != nil {
-		return cp.ensureHostRole(ctx)
+	if cp.machine == nil {
+		return nil
 	}
-	return nil
+	// What the agent remembers is of a world that is gone.
+	if err := os.RemoveAll(filepath.Join(cp.data, "host", "agent")); err != nil {
+		return err
+	}
+	var err error
+	cp.host, err = cp.startHost(cp.loopCtx, cp.machine)
+	return err
+}
+
+// Unreferenced blobs are kept for a while: the commit that refers to them may
+// still come.
+const (
+	collectEvery = time.Hour
+	collectGrace = time.Hour
+)
+
+// collect removes the bytes that no image and no object refers to.
+func (cp *ControlPlane) collect(ctx context.Context) {
+	for cp.Clock.Sleep(ctx, collectEvery) == nil {
+		view := cp.store.View(ctx)
+		if view.Err() != nil {
+			continue // what looks unreferenced may only be out of sight
+		}
+		image, object := ecr.Live(view), s3.Live(view)
+		live := func(d blob.Digest) bool { return image(d) || object(d) }
+		if n, bytes, err := cp.blobs.Collect(ctx, live, collectGrace); err != nil && ctx.Err() == nil {
+			cp.Log.Warn("collect unreferenced blobs", "error", err)
+		} else if n > 0 {
+			cp.Log.Info("collected unreferenced blobs", "blobs", n, "bytes", bytes)
+		}
+	}
 }

@@ -64,6 +64,10 @@ type Spooled struct {
 	Checksums map[string]string // declared checksums, verified: "x-amz-checksum-crc32" in base64
 }
 
+// Enforced says that IAM binds. Without it every caller is the account's root,
+// and what AWS refuses to root must not be refused.
+func (c *Call) Enforced() bool { return c.g.Mode != Off }
+
 // AfterCommit runs f once the call's changes are durable, and not at all if
 // they never are.
 func (c *Call) AfterCommit(f func()) { c.after = append(c.after, f) }

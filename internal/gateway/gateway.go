@@ -89,6 +89,15 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.serve(w,
 type Invoker struct {
 	g         *Gateway
 	principal *session.Principal
+	from      *http.Request // set by From
+}
+
+// From returns an Invoker whose calls carry the facts of a listener's request:
+// where it came from and how. Conditions on them bind, and the trail has them.
+func (i *Invoker) From(r *http.Request) *Invoker {
+	c := *i
+	c.from = r
+	return &c
 }
 
 // As returns an Invoker for an AWS service acting by itself. Its calls are
@@ -107,7 +116,7 @@ func (i *Invoker) Principal() *session.Principal { return i.principal }
 // Invoke calls an operation in the process: it enters the path where a decoded
 // request would, and is authorised, audited and committed the same way.
 func Invoke[In, Out any](ctx context.Context, i *Invoker, t Target, op api.Op[In, Out], in *In) (*Out, error) {
-	out, err := i.g.invoke(ctx, i.principal, t, op.Info, in)
+	out, err := i.g.invoke(ctx, i, t, op.Info, in)
 	if err != nil {
 		return nil, err
 	}

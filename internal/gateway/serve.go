@@ -183,15 +183,22 @@ func (c *Call) Ask(asks ...authz.Ask) error { return c.g.decide(c, asks) }
 
 func (g *Gateway) arrive(r *http.Request) *Call {
 	c := g.newCall(r.Context())
-	c.HTTP, c.Host, c.Scheme, c.UserAgent = r, r.Host, "http", r.UserAgent()
+	c.HTTP, c.Host, c.Scheme = r, r.Host, "http"
 	if r.TLS != nil {
-		c.Scheme, c.facts.TLS = "https", true
+		c.Scheme = "https"
 	}
+	c.from(r)
+	return c
+}
+
+// from takes over where a request came from and how.
+func (c *Call) from(r *http.Request) {
+	c.UserAgent = r.UserAgent()
+	c.facts.TLS = r.TLS != nil
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		c.SourceIP, _ = netip.ParseAddr(host)
 	}
 	c.facts.SourceIP, c.facts.UserAgent = c.SourceIP, c.UserAgent
-	return c
 }
 
 func (g *Gateway) newCall(ctx context.Context) *Call {
@@ -204,14 +211,18 @@ func (g *Gateway) newCall(ctx context.Context) *Call {
 }
 
 // invoke runs an operation for a caller inside the process.
-func (g *Gateway) invoke(ctx context.Context, p *session.Principal, t Target, op *api.OpInfo, in any) (any, error) {
+func (g *Gateway) invoke(ctx context.Context, i *Invoker, t Target, op *api.OpInfo, in any) (any, error) {
+	p := i.principal
 	c := g.newCall(ctx)
+	c.UserAgent = p.Service
+	if i.from != nil {
+		c.from(i.from)
+	}
 	c.Op, c.Principal, c.Target = op, p, t
 	c.Account, c.Region = t.Account, t.Region
 	if c.Account == "" {
 		c.Account = p.Account
 	}
-	c.UserAgent = p.Service
 	c.facts.UserAgent, c.facts.Region = c.UserAgent, t.Region
 	if p.Type == session.Service {
 		c.facts.SourceARN, c.facts.SourceAcct = t.SourceARN, t.Account
@@ -240,7 +251,7 @@ func (g *Gateway) refuse(c *Call, w http.ResponseWriter, op *api.OpInfo, err *ap
 }
 
 func (g *Gateway) answerError(c *Call, w http.ResponseWriter, op *api.OpInfo, err *api.Error) {
-	if err.Fault == api.FaultServer {
+	if err.Fault == api.FaultServer && err.Idea != api.IdeaNotImplemented {
 		g.Log.Error("request failed", "request", c.RequestID, "operation", name(op), "principal", arnOf(c.Principal), "error", err, "cause", errors.Unwrap(err))
 	}
 	wire.EncodeError(service(op), w, c.RequestID, err)

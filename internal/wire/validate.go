@@ -187,7 +187,8 @@ func broken(s *api.Shape, f reflect.Value, output bool) []string {
 		if s.Kind == api.String && (s.HasMin || s.HasMax) {
 			n = utf8.RuneCountInString(f.String())
 		}
-		if s.HasMin && float64(n) < s.Min {
+		// AWS answers with empty lists whose model wants one entry at least.
+		if s.HasMin && float64(n) < s.Min && !(output && s.Kind == api.List) {
 			out = append(out, atLeast(s))
 		}
 		if s.HasMax && float64(n) > s.Max {

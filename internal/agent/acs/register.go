@@ -113,8 +113,9 @@ func (i *Instance) attributes() []types.Attribute {
 	// Containers are Linux containers whatever the host is.
 	add("ecs.os-type", "linux")
 	add("ecs.os-family", "LINUX")
-	if i.ContainerInstance == "" {
-		for name, value := range i.Attributes {
+	for name, value := range i.Attributes {
+		// What Remit's own hosts say of themselves may have changed since.
+		if i.ContainerInstance == "" || strings.HasPrefix(name, "remit.") {
 			add(name, value)
 		}
 	}

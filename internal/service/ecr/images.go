@@ -250,7 +250,7 @@ func (s *Service) batchDeleteImage(c *gateway.Call, in *ecrapi.BatchDeleteImageI
 	if _, err := r.find(c.Tx); err != nil {
 		return nil, err
 	}
-	out := &ecrapi.BatchDeleteImageOutput{Failures: []ecrapi.ImageFailure{}}
+	out := &ecrapi.BatchDeleteImageOutput{ImageIds: []ecrapi.ImageIdentifier{}, Failures: []ecrapi.ImageFailure{}}
 	for _, i := range in.ImageIds {
 		d, failure := r.lookup(c.Tx, &i)
 		if failure != nil {
@@ -325,7 +325,7 @@ func (s *Service) listImages(c *gateway.Call, in *ecrapi.ListImagesInput) (*ecra
 	if in.Filter != nil {
 		status = in.Filter.TagStatus
 	}
-	out := &ecrapi.ListImagesOutput{} // no ids at all are left out: the model wants one at least
+	out := &ecrapi.ListImagesOutput{ImageIds: []ecrapi.ImageIdentifier{}}
 	last := ""
 	for key := range images.Prefix(c.Tx, c.Home, r.content("")) {
 		if key < afterImage {
