@@ -8,7 +8,8 @@
 // says who may do what, and the owner of a bucket owns its objects.
 //
 // The package never deletes bytes. What nothing refers to any longer is
-// removed by blob.Store.Collect, for which Live tells what is referred to.
+// removed by blob.Store.Collect, for which Live tells what is referred to;
+// Sweep, before it, drops the uploads that deleted buckets left behind.
 package s3
 
 import (
