@@ -1,0 +1,30 @@
+package refusal
+
+import "maps"
+
+// fixture prepares, as root, what one request of an operation is about, and
+// returns the request: the SDK's input. Each call makes it anew, with other
+// names. The request carries tags wherever it can: that is where operations
+// ask for more than one permission.
+type fixture func(f *subject) any
+
+// fixtures are the fixtures by service and operation.
+var fixtures = func() map[string]fixture {
+	all := map[string]fixture{}
+	for _, m := range []map[string]fixture{ecsFixtures, ecrFixtures, iamFixtures, logsFixtures, s3Fixtures, secretsFixtures, ssmFixtures, otherFixtures} {
+		maps.Copy(all, m)
+	}
+	return all
+}()
+
+// tagKey is the key of the tag that everything has.
+const tagKey = "team"
+
+func ptr[T any](v T) *T { return &v }
+
+// trusting is a trust policy for a service.
+func trusting(service string) *string {
+	return ptr(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + service + `"},"Action":"sts:AssumeRole"}]}`)
+}
+
+const someDocument = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ecs:ListClusters","Resource":"*"}]}`

@@ -1,0 +1,536 @@
+package refusal
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/remit-ecs/remit/internal/api"
+	"github.com/remit-ecs/remit/internal/audit"
+	"github.com/remit-ecs/remit/internal/id"
+	"github.com/remit-ecs/remit/internal/testkit/whole"
+)
+
+var update = flag.Bool("update", false, "write testdata/asks.txt anew, and drop from testdata/unfixtured.txt what has a fixture")
+
+// always are the operations that no policy is asked for.
+var always = map[string]string{
+	"sts:GetCallerIdentity": "no permissions are required, and even an explicit deny does not apply: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html",
+}
+
+// maxGrants bounds the discovery: no operation asks its caller for more.
+const maxGrants = 12
+
+// TestRefusals judges every registered operation that has a fixture.
+func TestRefusals(t *testing.T) {
+	s := newSuite(t)
+	ops := s.Gateway().Mux().Operations()
+	checkFixtures(t, ops)
+	ref := readReference(t)
+	scanned := scanKeys(t)
+	var table []string
+	judged := 0
+	for _, op := range ops {
+		fixture := fixtures[key(op)]
+		if fixture == nil {
+			continue
+		}
+		t.Run(strings.ReplaceAll(key(op), ":", "/"), func(t *testing.T) {
+			defer guard(t)
+			j := &judge{suite: s, op: op, fixture: fixture, ref: ref, scanned: scanned[op.Service.Name]}
+			j.judge(t)
+			table = append(table, j.lines...)
+			judged++
+		})
+	}
+	if judged == len(fixtures) && !t.Failed() { // -run may pick some
+		checkTable(t, table)
+	}
+}
+
+func key(op *api.OpInfo) string { return op.Service.Name + ":" + op.Name }
+
+// grant is a permission that turned out to be needed.
+type grant struct{ action, resource string }
+
+func (g grant) String() string { return g.action + " on " + g.resource }
+
+// judge is the examination of one operation.
+type judge struct {
+	*suite
+	op      *api.OpInfo
+	fixture fixture
+	ref     reference
+	scanned []string
+	caller  *role
+	lines   []string // of the table
+}
+
+func (j *judge) judge(t *testing.T) {
+	f := j.subject(t)
+	in := j.fixture(f)
+	j.unauthenticated(t, in)
+	if why := always[key(j.op)]; why != "" {
+		j.alwaysAllowed(t, in)
+		j.lines = append(j.lines, fmt.Sprintf("%s\talways allowed", key(j.op)))
+		return
+	}
+	first := j.unchanged(t, "a role without policies", func() answer { return j.call(t, j.nobody.cfg, j.op, in) })
+	if _, ok := j.denied(t, first, j.nobody); !ok {
+		return
+	}
+	j.caller = j.newRole(t.Context())
+	grants, last := j.discover(t, in, maxGrants)
+	if t.Failed() {
+		return
+	}
+	j.sameAsked(t, grants, last)
+	j.describe(f, grants, last)
+	for _, g := range grants {
+		j.ref.check(t, g)
+	}
+	if len(grants) > 1 {
+		j.removals(t, len(grants))
+	}
+}
+
+// unauthenticated tries without a signature and with a wrong one.
+func (j *judge) unauthenticated(t *testing.T, in any) {
+	want := map[string]string{"unsigned": "MissingAuthenticationTokenException", "wrong secret": "InvalidSignatureException"}
+	switch p := j.op.Service.Protocol; {
+	case p.IsJSON():
+	case p == api.Query:
+		want = map[string]string{"unsigned": "MissingAuthenticationToken", "wrong secret": "SignatureDoesNotMatch"}
+	default:
+		want = map[string]string{"unsigned": "AccessDenied", "wrong secret": "SignatureDoesNotMatch"}
+	}
+	wrong := must(j.nobody.cfg.Credentials.Retrieve(t.Context()))
+	for what, cfg := range map[string]aws.Config{
+		"unsigned":     j.as(aws.AnonymousCredentials{}),
+		"wrong secret": j.as(credentials.NewStaticCredentialsProvider(wrong.AccessKeyID, "x"+wrong.SecretAccessKey[1:], wrong.SessionToken)),
+	} {
+		a := j.unchanged(t, what, func() answer { return j.call(t, cfg, j.op, in) })
+		if a.err == nil {
+			t.Errorf("%s: allowed", what)
+			continue
+		}
+		// The answer to a HEAD has no body to name the error in.
+		if code := a.code; code != want[what] && !(j.op.Method == "HEAD" && a.status == 403) {
+			t.Errorf("%s: %v, want %s", what, a, want[what])
+		}
+		if a.record.ErrorCode != want[what] {
+			t.Errorf("%s: the trail says %s, want %s", what, a.record.ErrorCode, want[what])
+		}
+		if x := a.record.AdditionalEventData; x != nil && len(x.Asks) > 0 {
+			t.Errorf("%s: the policy engine was asked: %v", what, x.Asks)
+		}
+	}
+}
+
+func (j *judge) alwaysAllowed(t *testing.T, in any) {
+	r := j.newRole(t.Context())
+	if a := j.call(t, r.cfg, j.op, in); a.err != nil {
+		t.Errorf("without policies: %v", a)
+	}
+	r.may(t.Context(), nil, statement{Effect: "Deny", Action: "*", Resource: "*"})
+	if a := j.call(t, r.cfg, j.op, in); a.err != nil {
+		t.Errorf("with a policy that denies everything: %v", a)
+	}
+}
+
+var deniedText = regexp.MustCompile(`^User: (\S+) is not authorized to perform: (\S+?)(?: on resource: "?([^"]*?)"?)? because no identity-based policy allows the (\S+) action$`)
+
+// denied checks that an answer is a refusal for want of a permission, in words
+// and in the trail, and returns what it wants.
+func (j *judge) denied(t *testing.T, a answer, who *role) (grant, bool) {
+	t.Helper()
+	i := slices.IndexFunc(asksOf(a.record, who), func(k audit.Ask) bool { return !k.Allowed })
+	if i < 0 {
+		t.Errorf("not a refusal that the trail knows: %v", a)
+		return grant{}, false
+	}
+	ask := asksOf(a.record, who)[i]
+	g := grant{ask.Action, ask.Resource}
+	message := a.message
+	switch {
+	case a.err == nil:
+		// Answers about several things refuse each for itself.
+		text := string(must(json.Marshal(a.out)))
+		if !strings.Contains(text, "AccessDenied") {
+			t.Errorf("%v was refused, but the answer does not say so: %s", g, text)
+		}
+		return g, true
+	case j.op.Method == "HEAD":
+		if a.status != 403 {
+			t.Errorf("%v: %v", g, a)
+		}
+		message = a.record.ErrorMessage
+	case j.op.Service.Protocol.IsJSON() && a.code != "AccessDeniedException", !j.op.Service.Protocol.IsJSON() && a.code != "AccessDenied":
+		t.Errorf("%v: the code is %s", g, a.code)
+	}
+	m := deniedText.FindStringSubmatch(message)
+	if m == nil || m[1] != who.session || m[2] != ask.Action || m[4] != ask.Action || m[3] != ask.Resource && m[3] != "" {
+		t.Errorf("%v was refused with the words\n%s", g, message)
+	}
+	if m != nil && m[3] == "" && ask.Action != "s3:ListAllMyBuckets" {
+		t.Errorf("%v was refused without naming the resource:\n%s", g, message)
+	}
+	return g, true
+}
+
+// asksOf are the questions of a record that its caller had to answer for.
+func asksOf(r *audit.Record, who *role) []audit.Ask {
+	var out []audit.Ask
+	if r.AdditionalEventData != nil {
+		for _, k := range r.AdditionalEventData.Asks {
+			if k.Principal == who.session {
+				out = append(out, k)
+			}
+		}
+	}
+	return out
+}
+
+// discover grants what is refused until nothing is, or most were granted.
+func (j *judge) discover(t *testing.T, in any, most int) (grants []grant, last answer) {
+	t.Helper()
+	var wrong []string
+	for {
+		j.caller.may(t.Context(), grants, j.noOther(grants, &wrong)...)
+		if len(grants) == most {
+			return grants, last
+		}
+		before := j.snapshot(t)
+		a := j.call(t, j.caller.cfg, j.op, in)
+		if a.err != nil && !maps.Equal(before, j.snapshot(t)) {
+			a = j.unchanged(t, "a refusal", func() answer { return j.call(t, j.caller.cfg, j.op, in) })
+		}
+		last = a
+		if explicit(a, j.caller) {
+			more := j.wrongKeys(t, in, grants)
+			t.Errorf("condition keys that AWS does not have for the action: %s", strings.Join(more, ", "))
+			wrong = append(wrong, more...)
+			continue
+		}
+		i := slices.IndexFunc(asksOf(a.record, j.caller), func(k audit.Ask) bool { return !k.Allowed })
+		if i < 0 {
+			if a.err != nil {
+				t.Fatalf("with %v: %v", grants, a)
+			}
+			return grants, a
+		}
+		g, ok := j.denied(t, a, j.caller)
+		if !ok {
+			return grants, a
+		}
+		if len(grants) == maxGrants-1 {
+			t.Fatalf("still refused with %v: %v", grants, a)
+		}
+		grants = j.with(t, grants, g, a)
+	}
+}
+
+// with adds a grant. A resource whose ARN is made by the very request (the id
+// of a new task) is another one each time; then the grant becomes a pattern.
+func (j *judge) with(t *testing.T, grants []grant, g grant, a answer) []grant {
+	for i, had := range grants {
+		if had.action != g.action {
+			continue
+		}
+		asked := slices.ContainsFunc(asksOf(a.record, j.caller), func(k audit.Ask) bool { return k.Action == had.action && k.Allowed })
+		if had == g {
+			t.Fatalf("%v is granted and still refused", g)
+		}
+		if !asked {
+			grants[i].resource = common(had.resource, g.resource)
+			return grants
+		}
+	}
+	return append(grants, g)
+}
+
+// common is a pattern for two ARNs that differ in one place.
+func common(a, b string) string {
+	i := 0
+	for i < len(a) && i < len(b) && a[i] == b[i] {
+		i++
+	}
+	// Chance makes neighbours of ids begin alike.
+	i = strings.LastIndexAny(a[:i], "/-:") + 1
+	n := 0
+	for n < len(a)-i && n < len(b)-i && a[len(a)-1-n] == b[len(b)-1-n] {
+		n++
+	}
+	tail := a[len(a)-n:]
+	if k := strings.IndexAny(tail, "/:"); k >= 0 {
+		tail = tail[k:]
+	} else {
+		tail = ""
+	}
+	return a[:i] + "*" + tail
+}
+
+// noOther are statements that refuse the request where a question carries a
+// condition key that AWS does not know for the action. The keys are those that
+// the service's source spells.
+func (j *judge) noOther(grants []grant, known *[]string) []statement {
+	var out []statement
+	done := map[string]bool{}
+	for _, g := range grants {
+		if done[g.action] {
+			continue
+		}
+		done[g.action] = true
+		for _, k := range j.scanned {
+			if !j.ref.hasKey(g.action, k) && !slices.Contains(*known, g.action+" "+k) {
+				out = append(out, deny(g.action, k))
+			}
+		}
+	}
+	return out
+}
+
+func deny(action, key string) statement {
+	return statement{Effect: "Deny", Action: action, Resource: "*", Condition: map[string]map[string]string{"Null": {key: "false"}}}
+}
+
+// wrongKeys finds which keys made noOther refuse. Each is tried where the
+// request is refused in any case, so that nothing happens yet: what tells is
+// how.
+func (j *judge) wrongKeys(t *testing.T, in any, grants []grant) []string {
+	t.Helper()
+	var wrong []string
+	for i, g := range grants {
+		for _, st := range j.noOther(grants[i:i+1], &wrong) {
+			j.caller.may(t.Context(), grants[:i], st)
+			if explicit(j.call(t, j.caller.cfg, j.op, in), j.caller) {
+				for k := range st.Condition["Null"] {
+					wrong = append(wrong, g.action+" "+k)
+				}
+			}
+		}
+	}
+	if len(wrong) == 0 {
+		t.Fatal("an explicit deny from nowhere")
+	}
+	return wrong
+}
+
+// explicit tells whether a statement that denies refused the request.
+func explicit(a answer, who *role) bool {
+	return slices.ContainsFunc(asksOf(a.record, who), func(k audit.Ask) bool { return !k.Allowed && strings.Contains(k.Why, "explicit deny") })
+}
+
+// sameAsked checks the trail of the allowed call: it asked for what was
+// granted, all of it, and for nothing else.
+func (j *judge) sameAsked(t *testing.T, grants []grant, a answer) {
+	t.Helper()
+	used := map[grant]bool{}
+	for _, k := range asksOf(a.record, j.caller) {
+		i := slices.IndexFunc(grants, func(g grant) bool { return g.action == k.Action && covers(g.resource, k.Resource) })
+		switch {
+		case !k.Allowed:
+			t.Errorf("the allowed call's record has a refusal: %v", k)
+		case i < 0 && always[k.Action] != "":
+		case i < 0:
+			t.Errorf("the allowed call asked for %s on %s, which was not granted", k.Action, k.Resource)
+		default:
+			used[grants[i]] = true
+		}
+	}
+	for _, g := range grants {
+		if !used[g] {
+			t.Errorf("the allowed call's record does not have %v", g)
+		}
+	}
+}
+
+func covers(pattern, resource string) bool {
+	if pattern == resource {
+		return true
+	}
+	head, tail, star := strings.Cut(pattern, "*")
+	return star && strings.HasPrefix(resource, head) && strings.HasSuffix(resource, tail)
+}
+
+// removals takes each permission away in turn, on a subject that was not
+// touched yet, and in the end gives them all.
+func (j *judge) removals(t *testing.T, n int) {
+	f := j.subject(t)
+	in := j.fixture(f)
+	// All but the last, which the refusal that follows names.
+	grants, last := j.discover(t, in, n-1)
+	if t.Failed() || len(grants) != n-1 {
+		t.Fatalf("another subject needs other permissions: %v, then %v", grants, last)
+	}
+	a := j.unchanged(t, "without the last", func() answer { return j.call(t, j.caller.cfg, j.op, in) })
+	g, ok := j.denied(t, a, j.caller)
+	if !ok {
+		return
+	}
+	grants = j.with(t, grants, g, a)
+	if len(grants) != n {
+		t.Fatalf("another subject needs other permissions: %v", grants)
+	}
+	for i, g := range grants {
+		j.caller.may(t.Context(), slices.Delete(slices.Clone(grants), i, i+1))
+		a := j.unchanged(t, "without "+g.String(), func() answer { return j.call(t, j.caller.cfg, j.op, in) })
+		got, ok := j.denied(t, a, j.caller)
+		if ok && (got.action != g.action || !covers(g.resource, got.resource)) {
+			t.Errorf("without %v the refusal names %v", g, got)
+		}
+	}
+	j.caller.may(t.Context(), grants)
+	if a := j.call(t, j.caller.cfg, j.op, in); a.err != nil {
+		t.Errorf("with all of %v: %v", grants, a)
+	}
+}
+
+// describe writes the operation's lines of the table.
+func (j *judge) describe(f *subject, grants []grant, last answer) {
+	for _, g := range grants {
+		j.lines = append(j.lines, key(j.op)+"\t"+g.action+"\t"+f.normal(g.resource))
+	}
+	if last.record.AdditionalEventData == nil {
+		return
+	}
+	for _, k := range last.record.AdditionalEventData.Asks {
+		if k.Principal != j.caller.session {
+			j.lines = append(j.lines, key(j.op)+"\t"+k.Action+"\t"+f.normal(k.Resource)+"\tas "+k.Principal)
+		}
+	}
+}
+
+// subject is what one request is about, with names that nothing else has.
+type subject struct {
+	*suite
+	ctx  context.Context
+	t    *testing.T
+	name string
+}
+
+func (s *suite) subject(t *testing.T) *subject {
+	return &subject{suite: s, ctx: t.Context(), t: t, name: "subject-" + id.Hex(id.Random, 10)}
+}
+
+var normals = []struct {
+	is  *regexp.Regexp
+	say string
+}{
+	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "UUID"},
+	{regexp.MustCompile(`[0-9a-f]{32}`), "ID"},
+	{regexp.MustCompile(`(:secret:\S+)-[A-Za-z0-9]{6}$`), "$1-SUFFIX"},
+}
+
+// normal writes an ARN without what is different every time.
+func (f *subject) normal(resource string) string {
+	r := strings.NewReplacer(f.name, "NAME", whole.Account, "ACCOUNT", whole.Region, "REGION").Replace(resource)
+	for _, n := range normals {
+		r = n.is.ReplaceAllString(r, n.say)
+	}
+	return r
+}
+
+const (
+	tableFile      = "testdata/asks.txt"
+	unfixturedFile = "testdata/unfixtured.txt"
+
+	// unfixturedMost is how many operations unfixtured.txt may have. Whoever
+	// removes one lowers it.
+	unfixturedMost = 0
+)
+
+// checkTable compares what was found with testdata/asks.txt.
+func checkTable(t *testing.T, lines []string) {
+	t.Helper()
+	head := "# What each operation asks of its caller: operation, action, resource. Found out by TestRefusals; go test ./internal/refusal -update writes it.\n"
+	got := head + strings.Join(lines, "\n") + "\n"
+	if *update {
+		if err := os.WriteFile(tableFile, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	b, err := os.ReadFile(tableFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Split(string(b), "\n")
+	for _, l := range strings.Split(got, "\n") {
+		if !slices.Contains(want, l) {
+			t.Errorf("%s lacks: %s", tableFile, l)
+		}
+	}
+	for _, l := range want {
+		if !slices.Contains(strings.Split(got, "\n"), l) {
+			t.Errorf("%s has, but was not found: %s", tableFile, l)
+		}
+	}
+}
+
+// checkFixtures holds the registered operations against the fixtures and the
+// list of those that have none.
+func checkFixtures(t *testing.T, ops []*api.OpInfo) {
+	t.Helper()
+	b, err := os.ReadFile(unfixturedFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := map[string]string{} // reason
+	var kept []string
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			kept = append(kept, line)
+			continue
+		}
+		name, reason, _ := strings.Cut(line, "\t")
+		if reason == "" {
+			t.Errorf("%s: %s has no reason", unfixturedFile, name)
+		}
+		without[name] = reason
+		if *update && fixtures[name] != nil {
+			delete(without, name)
+			continue
+		}
+		kept = append(kept, line)
+	}
+	registered := map[string]bool{}
+	for _, op := range ops {
+		registered[key(op)] = true
+		switch has := fixtures[key(op)] != nil; {
+		case has && without[key(op)] != "":
+			t.Errorf("%s has a fixture: remove it from %s", key(op), unfixturedFile)
+		case !has && without[key(op)] == "":
+			t.Errorf("%s has no fixture. Write one; %s takes no more operations.", key(op), unfixturedFile)
+		}
+	}
+	if len(without) > unfixturedMost {
+		t.Errorf("%s has %d operations; it may have %d and only become shorter", unfixturedFile, len(without), unfixturedMost)
+	}
+	for name := range fixtures {
+		if !registered[name] {
+			t.Errorf("there is a fixture for %s, which is not registered", name)
+		}
+	}
+	for name := range without {
+		if !registered[name] {
+			t.Errorf("%s: %s is not registered", unfixturedFile, name)
+		}
+	}
+	if *update {
+		if err := os.WriteFile(unfixturedFile, []byte(strings.Join(kept, "\n")+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
