@@ -123,6 +123,9 @@ const (
 // collect removes the bytes that no image and no object refers to.
 func (cp *ControlPlane) collect(ctx context.Context) {
 	for cp.Clock.Sleep(ctx, collectEvery) == nil {
+		if err := cp.services.s3.Sweep(ctx); err != nil && ctx.Err() == nil {
+			cp.Log.Warn("sweep abandoned uploads", "error", err)
+		}
 		view := cp.store.View(ctx)
 		if view.Err() != nil {
 			continue // what looks unreferenced may only be out of sight

@@ -21,11 +21,12 @@ func NewMux() *Mux { return &Mux{entries: map[*api.OpInfo]*entry{}} }
 
 // entry is a registered operation with its types erased.
 type entry struct {
-	op    *api.OpInfo
-	rule  func(*Call, any) ([]authz.Ask, error)
-	do    func(*Call, any) (any, error)
-	home  func(*Call, any) string
-	spool bool
+	op     *api.OpInfo
+	rule   func(*Call, any) ([]authz.Ask, error)
+	do     func(*Call, any) (any, error)
+	home   func(*Call, any) string
+	spool  bool
+	itself bool
 }
 
 // Option changes how an operation is served.
@@ -43,6 +44,11 @@ func In[T any](home func(c *Call, in *T) string) Option[T] {
 // the body is verified while it is written, then rule and handler run with
 // Call.Spooled set.
 func Spool[T any]() Option[T] { return func(e *entry) { e.spool = true } }
+
+// AsksItself is for an operation that answers for each of its parts: the rule
+// asks nothing, the handler asks for every part with Call.Ask. A handler that
+// asked nothing at all is refused.
+func AsksItself[T any]() Option[T] { return func(e *entry) { e.itself = true } }
 
 // Handle registers an operation: rule says what is asked of the policy engine
 // before handler may run. Both see the same snapshot and may run more than

@@ -154,10 +154,17 @@ func (g *Gateway) attempt(c *Call, e *entry, in any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := g.decide(c, asks); err != nil {
-		return nil, err
+	if !e.itself || len(asks) > 0 {
+		if err := g.decide(c, asks); err != nil {
+			return nil, err
+		}
 	}
-	return e.do(c, in)
+	out, err := e.do(c, in)
+	if err == nil && len(c.asked) == 0 {
+		closeOutput(out)
+		return nil, g.decide(c, nil)
+	}
+	return out, err
 }
 
 // decide answers the questions in order; the first refusal ends it. In soft

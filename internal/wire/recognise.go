@@ -29,7 +29,7 @@ func Recognise(services []*api.Service, r *http.Request, signingName string, bod
 	if signed == nil && signingName != "" {
 		return nil, api.UnknownOperation("There is no service '" + clip(signingName) + "' here.")
 	}
-	if isForm(r.Header) || r.URL.Query().Has("Action") {
+	if r.Method == http.MethodPost && isForm(r.Header) || r.URL.Query().Has("Action") {
 		if signed == nil || signed.Protocol == api.Query {
 			return byAction(services, r, signed, body)
 		}

@@ -49,7 +49,7 @@ func (s *Service) Register(m *gateway.Mux) {
 	gateway.Handle(m, s3api.GetObject, s.mayGetObject, s.getObject, within(func(in *s3api.GetObjectInput) *string { return in.Bucket }))
 	gateway.Handle(m, s3api.HeadObject, s.mayHeadObject, s.headObject, within(func(in *s3api.HeadObjectInput) *string { return in.Bucket }))
 	gateway.Handle(m, s3api.DeleteObject, s.mayDeleteObject, s.deleteObject, within(func(in *s3api.DeleteObjectInput) *string { return in.Bucket }))
-	gateway.Handle(m, s3api.DeleteObjects, s.mayDeleteObjects, s.deleteObjects, within(func(in *s3api.DeleteObjectsInput) *string { return in.Bucket }))
+	gateway.Handle(m, s3api.DeleteObjects, s.mayDeleteObjects, s.deleteObjects, within(func(in *s3api.DeleteObjectsInput) *string { return in.Bucket }), gateway.AsksItself[s3api.DeleteObjectsInput]())
 	gateway.Handle(m, s3api.CopyObject, s.mayCopyObject, s.copyObject, within(func(in *s3api.CopyObjectInput) *string { return in.Bucket }))
 	gateway.Handle(m, s3api.GetObjectAttributes, s.mayGetObjectAttributes, s.getObjectAttributes, within(func(in *s3api.GetObjectAttributesInput) *string { return in.Bucket }))
 
