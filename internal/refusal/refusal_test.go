@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -86,9 +88,11 @@ func (j *judge) judge(t *testing.T) {
 		return
 	}
 	first := j.unchanged(t, "a role without policies", func() answer { return j.call(t, j.nobody.cfg, j.op, in) })
-	if _, ok := j.denied(t, first, j.nobody); !ok {
+	asked, ok := j.denied(t, first, j.nobody)
+	if !ok {
 		return
 	}
+	j.absent(t, f, in, asked)
 	j.caller = j.newRole(t.Context())
 	grants, last := j.discover(t, in, maxGrants)
 	if t.Failed() {
@@ -148,7 +152,7 @@ func (j *judge) alwaysAllowed(t *testing.T, in any) {
 	}
 }
 
-var deniedText = regexp.MustCompile(`^User: (\S+) is not authorized to perform: (\S+?)(?: on resource: "?([^"]*?)"?)? because no identity-based policy allows the (\S+) action$`)
+var deniedText = regexp.MustCompile(`^User: (\S+) is not authorized to perform: (\S+?)(?: on resource: "?([^"]*?)"?)? because no (identity-based|role trust) policy allows the (\S+) action$`)
 
 // denied checks that an answer is a refusal for want of a permission, in words
 // and in the trail, and returns what it wants.
@@ -179,13 +183,73 @@ func (j *judge) denied(t *testing.T, a answer, who *role) (grant, bool) {
 		t.Errorf("%v: the code is %s", g, a.code)
 	}
 	m := deniedText.FindStringSubmatch(message)
-	if m == nil || m[1] != who.session || m[2] != ask.Action || m[4] != ask.Action || m[3] != ask.Resource && m[3] != "" {
+	if m == nil || m[1] != who.session || m[2] != ask.Action || m[5] != ask.Action || m[3] != ask.Resource && m[3] != "" {
 		t.Errorf("%v was refused with the words\n%s", g, message)
+	}
+	if m != nil && m[4] == "role trust" && ask.Action != "sts:AssumeRole" { // a role that does not exist trusts nobody
+		t.Errorf("%v was refused for a trust policy:\n%s", g, message)
 	}
 	if m != nil && m[3] == "" && ask.Action != "s3:ListAllMyBuckets" {
 		t.Errorf("%v was refused without naming the resource:\n%s", g, message)
 	}
 	return g, true
+}
+
+// absent asks about something that does not exist, as the role without
+// policies: whoever may not look must not learn what there is.
+func (j *judge) absent(t *testing.T, f *subject, in any, asked grant) {
+	t.Helper()
+	other := "absent-" + id.Hex(id.Random, 10)
+	renamed, changed := rename(reflect.ValueOf(in), f.name, other)
+	if !changed {
+		return // a list, or known by its id alone
+	}
+	a := j.unchanged(t, "what does not exist", func() answer { return j.call(t, j.nobody.cfg, j.op, renamed.Interface()) })
+	if got, ok := j.denied(t, a, j.nobody); !ok || got.action != asked.action {
+		t.Errorf("about what exists the refusal names %v, about what does not %v", asked, got)
+	}
+}
+
+// rename copies an SDK input with a name replaced wherever it stands.
+func rename(v reflect.Value, from, to string) (_ reflect.Value, changed bool) {
+	switch v.Kind() {
+	case reflect.String:
+		s := strings.ReplaceAll(v.String(), from, to)
+		out := reflect.New(v.Type()).Elem()
+		out.SetString(s)
+		return out, s != v.String()
+	case reflect.Pointer:
+		if v.IsNil() || v.Elem().Kind() == reflect.Struct && v.Type().Implements(reflect.TypeFor[io.Reader]()) {
+			return v, false
+		}
+		e, changed := rename(v.Elem(), from, to)
+		out := reflect.New(v.Type().Elem())
+		out.Elem().Set(e)
+		return out, changed
+	case reflect.Struct:
+		out := reflect.New(v.Type()).Elem()
+		out.Set(v)
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				f, c := rename(v.Field(i), from, to)
+				out.Field(i).Set(f)
+				changed = changed || c
+			}
+		}
+		return out, changed
+	case reflect.Slice:
+		if v.IsNil() {
+			return v, false
+		}
+		out := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+		for i := range v.Len() {
+			e, c := rename(v.Index(i), from, to)
+			out.Index(i).Set(e)
+			changed = changed || c
+		}
+		return out, changed
+	}
+	return v, false
 }
 
 // asksOf are the questions of a record that its caller had to answer for.
