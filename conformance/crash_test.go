@@ -5,9 +5,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +26,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
 )
 
 const anyTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:root"},"Action":"sts:AssumeRole"}]}`
@@ -303,5 +309,208 @@ func TestCrashTemporary(t *testing.T) {
 	}
 	if now := dir.temporary(t); len(now) != 0 {
 		t.Errorf("left: %v", now)
+	}
+}
+
+// leftovers is what a server's tasks have made of the machine: everything that
+// carries its name, which is that of its bridge.
+type leftovers struct {
+	processes, cgroups, mounts, links, tables []string
+}
+
+func (l leftovers) all() []string {
+	return slices.Concat(l.processes, l.cgroups, l.mounts, l.links, l.tables)
+}
+
+var remitName = regexp.MustCompile(`remit[0-9a-f]{8}`)
+
+// bridges names the bridges of servers that are on this machine now.
+func bridges(t *testing.T) (names []string) {
+	t.Helper()
+	links, err := netlink.LinkList()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		if l.Type() == "bridge" && remitName.MatchString(l.Attrs().Name) {
+			names = append(names, l.Attrs().Name)
+		}
+	}
+	return names
+}
+
+// lookFor finds what belongs to a server by the name of its bridge and by its
+// data directory.
+func lookFor(t *testing.T, bridge, data string) (l leftovers) {
+	t.Helper()
+	roots, err := filepath.Glob("/sys/fs/cgroup/*/" + bridge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat("/sys/fs/cgroup/" + bridge); err == nil {
+		roots = append(roots, "/sys/fs/cgroup/"+bridge)
+	}
+	for _, root := range roots {
+		_ = filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
+			if err == nil && e.IsDir() {
+				// A server's own cgroup and its runtime's are two levels, which
+				// hold nothing themselves.
+				if rel, err := filepath.Rel(root, p); err == nil && strings.Contains(rel, "/") {
+					l.cgroups = append(l.cgroups, "cgroup "+p)
+				}
+				pids, _ := os.ReadFile(filepath.Join(p, "cgroup.procs"))
+				for _, pid := range strings.Fields(string(pids)) {
+					if id := "process " + pid; !slices.Contains(l.processes, id) {
+						l.processes = append(l.processes, id)
+					}
+				}
+			}
+			return nil
+		})
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range strings.Split(string(mounts), "\n") {
+		if strings.Contains(m, data+"/") {
+			l.mounts = append(l.mounts, "mount "+m)
+		}
+	}
+	links, err := netlink.LinkList()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		a := link.Attrs()
+		if a.Name == bridge {
+			l.links = append(l.links, "link "+a.Name)
+			for _, port := range links {
+				if port.Attrs().MasterIndex == a.Index {
+					l.links = append(l.links, "port "+port.Attrs().Name)
+				}
+			}
+		}
+	}
+	conn, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := conn.ListTables()
+	if err != nil {
+		t.Logf("firewall tables could not be listed: %v", err)
+	}
+	for _, table := range tables {
+		if strings.Contains(table.Name, bridge) {
+			l.tables = append(l.tables, "table "+table.Name)
+		}
+	}
+	return l
+}
+
+// serverWithTask starts a server and a task on it, and returns the name of the
+// server's bridge.
+func serverWithTask(t *testing.T, dir machineDir, mode string, args ...string) (*server, *task, string) {
+	t.Helper()
+	before := bridges(t)
+	s := startWithTasks(t, dir, args...)
+	var mine []string
+	for _, b := range bridges(t) {
+		if !slices.Contains(before, b) {
+			mine = append(mine, b)
+		}
+	}
+	if len(mine) != 1 {
+		t.Skipf("other servers of Remit come and go on this machine: new bridges %v", mine)
+	}
+	prepare(t, s, "app")
+	return s, runProbe(t, s, mode, "app", nil), mine[0]
+}
+
+// TestCrashSweepsTasks kills a server whose task runs. The next start with the
+// same data ends what the task left and says that it has stopped.
+func TestCrashSweepsTasks(t *testing.T) {
+	needContainers(t)
+	dir, data := newMachineDir(t), filepath.Join(t.TempDir(), "data")
+	s, k, bridge := serverWithTask(t, dir, "stubborn", "--data", data)
+	s.kill()
+	left := lookFor(t, bridge, data)
+	if len(left.processes) == 0 || len(left.cgroups) == 0 || len(left.mounts) == 0 || len(left.links) < 2 || len(left.tables) == 0 {
+		t.Fatalf("the killed server left less than expected, so nothing is proved: %v", left.all())
+	}
+	t.Logf("left by the killed server: %d processes, %d cgroups, %d mounts, %d links, %d firewall tables",
+		len(left.processes), len(left.cgroups), len(left.mounts), len(left.links), len(left.tables))
+
+	k.s = startWithTasks(t, dir, "--data", data)
+	stopped := k.await(t, "STOPPED", 20*time.Second)
+	if aws.ToString(stopped.StoppedReason) == "" || stopped.StopCode == "" {
+		t.Errorf("stopped without a reason: %+v", stopped)
+	}
+	t.Logf("after the restart: %s, %q", stopped.StopCode, aws.ToString(stopped.StoppedReason))
+	now := lookFor(t, bridge, data)
+	if rest := slices.Concat(now.processes, now.cgroups, now.mounts); len(rest) > 0 {
+		t.Errorf("still there: %v", rest)
+	}
+	// The new server has a bridge and tables of the same name, without ports.
+	if len(now.links) != 1 {
+		t.Errorf("links: %v", now.links)
+	}
+
+	// It runs tasks, and leaves nothing when it stops by itself.
+	again := runProbe(t, k.s, "again", "app", nil)
+	again.stop(t)
+	again.await(t, "STOPPED", 20*time.Second)
+	if took, code := k.s.stop(); code != 0 || took > 5*time.Second {
+		t.Errorf("status %d after %v\n%s", code, took, k.s.said())
+	}
+	if rest := lookFor(t, bridge, data); len(rest.all()) > 0 {
+		t.Errorf("left after a clean stop: %v", rest.all())
+	}
+}
+
+// TestCrashSweepsTemporary kills a server without --data whose task runs: any
+// next start ends what it left.
+func TestCrashSweepsTemporary(t *testing.T) {
+	needContainers(t)
+	dir := newMachineDir(t)
+	s, _, bridge := serverWithTask(t, dir, "stubborn")
+	data := dir.temporary(t)[0]
+	s.kill()
+	if left := lookFor(t, bridge, data); len(left.processes) == 0 || len(left.links) < 2 {
+		t.Fatalf("the killed server left less than expected, so nothing is proved: %v", left.all())
+	}
+	next := startWithTasks(t, dir)
+	if rest := lookFor(t, bridge, data); len(rest.all()) > 0 {
+		t.Errorf("still there: %v", rest.all())
+	}
+	if _, err := os.Stat(data); !os.IsNotExist(err) {
+		t.Errorf("%s: %v", data, err)
+	}
+	if took, code := next.stop(); code != 0 || took > 5*time.Second {
+		t.Errorf("status %d after %v\n%s", code, took, next.said())
+	}
+}
+
+// TestStopWithTask asks a server to end while a task runs and its agent's
+// sockets are open.
+func TestStopWithTask(t *testing.T) {
+	needContainers(t)
+	for _, mode := range []string{"polite"} {
+		t.Run(mode, func(t *testing.T) {
+			dir := newMachineDir(t)
+			s, _, bridge := serverWithTask(t, dir, mode)
+			data := dir.temporary(t)[0]
+			took, code := s.stop()
+			if code != 0 || took > 5500*time.Millisecond {
+				t.Errorf("status %d after %v, want 0 within 5 s\n%s", code, took, s.said())
+			}
+			t.Logf("stopped in %v", took.Round(time.Millisecond))
+			if rest := lookFor(t, bridge, data); len(rest.all()) > 0 {
+				t.Errorf("left behind: %v", rest.all())
+			}
+			if left := dir.temporary(t); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
 	}
 }
