@@ -18,20 +18,26 @@ import (
 //	stdout-json PATH [VALUE]  what stands at a path of the last output, see json_test.go
 //	stdout-json -m PATH REGEXP
 //	capture NAME PATH         keep what stands there as $NAME
+//	capture-line NAME         keep the last output, one line, as $NAME
+//	write-json FILE PATH      write what stands there to a file
+//	unserved SERVICE OP       COVERAGE.md says that the operation is not served
 //	normalise FILE            write the last output with ids and times replaced
 //	random FILE BYTES SEED    write a file of noise, the same for the same seed
 //	http [FLAGS] METHOD URL   a plain request, see http_test.go
-//	push-image URI PASSWORD   push the tiny image, see image_test.go
+//	[!] push-image URI PASSWORD   push the tiny image, see image_test.go
 var commands = map[string]func(*testscript.TestScript, bool, []string){
-	"remit-serve": remitServe,
-	"aws":         awsCommand,
-	"as":          become,
-	"stdout-json": stdoutJSON,
-	"capture":     capture,
-	"normalise":   normalise,
-	"random":      random,
-	"http":        httpCommand,
-	"push-image":  pushImage,
+	"remit-serve":  remitServe,
+	"aws":          awsCommand,
+	"as":           become,
+	"stdout-json":  stdoutJSON,
+	"capture":      capture,
+	"capture-line": captureLine,
+	"write-json":   writeJSON,
+	"unserved":     unserved,
+	"normalise":    normalise,
+	"random":       random,
+	"http":         httpCommand,
+	"push-image":   pushImage,
 }
 
 // awsCommand runs the aws command of the machine. The endpoint is also named by
@@ -107,4 +113,22 @@ func random(ts *testscript.TestScript, neg bool, args []string) {
 	name := ts.MkAbs(args[0])
 	ts.Check(os.MkdirAll(filepath.Dir(name), 0o755))
 	ts.Check(os.WriteFile(name, noise(n, seed), 0o644))
+}
+
+// unserved checks that COVERAGE.md lists an operation as not served.
+func unserved(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: unserved SERVICE OPERATION")
+	}
+	text, err := os.ReadFile(coverage)
+	ts.Check(err)
+	_, section, _ := strings.Cut(string(text), "\n## "+args[0]+"\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	_, not, _ := strings.Cut(section, "\nNot served: ")
+	for _, op := range strings.FieldsFunc(not, func(r rune) bool { return strings.ContainsRune(", .\n", r) }) {
+		if op == args[1] {
+			return
+		}
+	}
+	ts.Fatalf("COVERAGE.md does not list %s of %s as not served", args[1], args[0])
 }

@@ -62,6 +62,25 @@ func capture(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], got)
 }
 
+// captureLine keeps the last output, which must be one line, as a variable.
+func captureLine(ts *testscript.TestScript, neg bool, args []string) {
+	line := strings.TrimSuffix(ts.ReadFile("stdout"), "\n")
+	if neg || len(args) != 1 || line == "" || strings.Contains(line, "\n") {
+		ts.Fatalf("usage: capture-line NAME, after one line of output")
+	}
+	ts.Setenv(args[0], line)
+}
+
+// writeJSON writes a string that stands in the last output to a file.
+func writeJSON(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: write-json FILE PATH")
+	}
+	got, _, err := at(ts.ReadFile("stdout"), args[1])
+	ts.Check(err)
+	ts.Check(writeFile(ts.MkAbs(args[0]), []byte(got)))
+}
+
 // at finds a path in a JSON text: names with dots between them, [N] for an
 // element, [*] for each. A name that holds a dot is written in quotes.
 // length(PATH) is how many elements a list has. Strings, numbers and booleans
