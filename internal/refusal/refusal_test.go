@@ -62,8 +62,13 @@ func TestRefusals(t *testing.T) {
 
 func key(op *api.OpInfo) string { return op.Service.Name + ":" + op.Name }
 
-// grant is a permission that turned out to be needed.
-type grant struct{ action, resource string }
+// partial are the operations that answer about several things, and refuse each
+// for itself.
+var partial = map[string]bool{"s3:DeleteObjects": true, "secretsmanager:BatchGetSecretValue": true}
+
+// grant is a permission that turned out to be needed, and the condition keys
+// that the question carried.
+type grant struct{ action, resource, keys string }
 
 func (g grant) String() string { return g.action + " on " + g.resource }
 
@@ -164,11 +169,13 @@ func (j *judge) denied(t *testing.T, a answer, who *role) (grant, bool) {
 		return grant{}, false
 	}
 	ask := asksOf(a.record, who)[i]
-	g := grant{ask.Action, ask.Resource}
+	g := grant{action: ask.Action, resource: ask.Resource}
 	message := a.message
 	switch {
+	case a.err == nil && !partial[key(j.op)]:
+		t.Errorf("%v was refused, but the request was not", g)
+		return g, false
 	case a.err == nil:
-		// Answers about several things refuse each for itself.
 		text := string(must(json.Marshal(a.out)))
 		if !strings.Contains(text, "AccessDenied") {
 			t.Errorf("%v was refused, but the answer does not say so: %s", g, text)
@@ -300,6 +307,7 @@ func (j *judge) discover(t *testing.T, in any, most int) (grants []grant, last a
 		if len(grants) == maxGrants-1 {
 			t.Fatalf("still refused with %v: %v", grants, a)
 		}
+		g.keys = strings.Join(j.keysOf(t, in, grants, g), " ")
 		grants = j.with(t, grants, g, a)
 	}
 }
@@ -312,7 +320,7 @@ func (j *judge) with(t *testing.T, grants []grant, g grant, a answer) []grant {
 			continue
 		}
 		asked := slices.ContainsFunc(asksOf(a.record, j.caller), func(k audit.Ask) bool { return k.Action == had.action && k.Allowed })
-		if had == g {
+		if had.resource == g.resource {
 			t.Fatalf("%v is granted and still refused", g)
 		}
 		if !asked {
@@ -390,6 +398,25 @@ func (j *judge) wrongKeys(t *testing.T, in any, grants []grant) []string {
 	return wrong
 }
 
+// keysOf finds out which condition keys a question carries, of those that the
+// service's source spells and that the reference has for the action. The
+// request is refused in any case: the grants before do not allow it.
+func (j *judge) keysOf(t *testing.T, in any, before []grant, g grant) []string {
+	t.Helper()
+	var found []string
+	for _, k := range append([]string{"aws:requesttag/" + tagKey, "aws:resourcetag/" + tagKey, "aws:tagkeys"}, j.scanned...) {
+		if !j.ref.hasKey(g.action, k) {
+			continue
+		}
+		j.caller.may(t.Context(), before, deny(g.action, k))
+		if explicit(j.call(t, j.caller.cfg, j.op, in), j.caller) {
+			found = append(found, k)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
 // explicit tells whether a statement that denies refused the request.
 func explicit(a answer, who *role) bool {
 	return slices.ContainsFunc(asksOf(a.record, who), func(k audit.Ask) bool { return !k.Allowed && strings.Contains(k.Why, "explicit deny") })
@@ -463,7 +490,11 @@ func (j *judge) removals(t *testing.T, n int) {
 // describe writes the operation's lines of the table.
 func (j *judge) describe(f *subject, grants []grant, last answer) {
 	for _, g := range grants {
-		j.lines = append(j.lines, key(j.op)+"\t"+g.action+"\t"+f.normal(g.resource))
+		line := key(j.op) + "\t" + g.action + "\t" + f.normal(g.resource)
+		if g.keys != "" {
+			line += "\t" + g.keys
+		}
+		j.lines = append(j.lines, line)
 	}
 	if last.record.AdditionalEventData == nil {
 		return
@@ -517,7 +548,7 @@ const (
 // checkTable compares what was found with testdata/asks.txt.
 func checkTable(t *testing.T, lines []string) {
 	t.Helper()
-	head := "# What each operation asks of its caller: operation, action, resource. Found out by TestRefusals; go test ./internal/refusal -update writes it.\n"
+	head := "# What each operation asks of its caller: operation, action, resource, condition keys. Found out by TestRefusals; go test ./internal/refusal -update writes it.\n"
 	got := head + strings.Join(lines, "\n") + "\n"
 	if *update {
 		if err := os.WriteFile(tableFile, []byte(got), 0o644); err != nil {

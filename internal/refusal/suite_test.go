@@ -235,12 +235,12 @@ func (s *suite) recordOf(t *testing.T, requestID string) *audit.Record {
 	return r
 }
 
-// snapshot tells states apart: the revision of each shard of documents, and
-// how many files of bytes there are.
+// snapshot tells states apart: the revision of each shard of documents, the end
+// of each stream but the trail, and how many files of bytes there are.
 func (s *suite) snapshot(t *testing.T) map[string]int64 {
 	t.Helper()
 	state := map[string]int64{}
-	rows := must(s.state.QueryContext(t.Context(), "SELECT shard, rev FROM seq"))
+	rows := must(s.state.QueryContext(t.Context(), "SELECT shard, rev FROM seq UNION ALL SELECT stream, next FROM stream WHERE stream NOT LIKE 'trail/%'"))
 	defer rows.Close()
 	for rows.Next() {
 		var shard string
