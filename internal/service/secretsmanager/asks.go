@@ -64,7 +64,16 @@ func ask(c *gateway.Call, action, secretID string, k keys) ([]authz.Ask, error) 
 		k["secretsmanager:secretprimaryregion"] = []string{c.Region}
 	}
 	k["secretsmanager:secretid"] = []string{resource}
-	return []authz.Ask{{Action: action, Resource: resource, Account: r.account, Keys: k}}, nil
+	return []authz.Ask{{Action: action, Resource: resource, Account: r.account, Keys: k, Refuse: refuse(secretID)}}, nil
+}
+
+// refuse words a refusal with the id that the request gives, as AWS does: who is
+// refused does not learn the ARN behind a name. Observed in
+// https://github.com/mongodb/awscdk-resources-mongodbatlas/issues/207.
+func refuse(secretID string) func(*authz.Verdict) *api.Error {
+	return func(v *authz.Verdict) *api.Error {
+		return api.AccessDenied(v.Decision.Message(v.Principal.ARN, v.Ask.Action, secretID))
+	}
 }
 
 // find returns the secret of a request that was authorised.
