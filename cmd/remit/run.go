@@ -70,7 +70,9 @@ func play(ctx context.Context, cp *controlplane.ControlPlane, s *scenario.Scenar
 	root := aws.Config{
 		Region:       s.Region,
 		BaseEndpoint: aws.String(cp.Endpoint()),
-		Credentials:  credentials.NewStaticCredentialsProvider(keyID, secret, ""),
+		// As the default configuration has it: objects are stored with a checksum.
+		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported,
+		Credentials:                credentials.NewStaticCredentialsProvider(keyID, secret, ""),
 	}
 	fmt.Fprintf(stdout, "%s in account %s, region %s, IAM %s\n", s.Dir, s.Account, s.Region, gateway.Strict)
 	for _, w := range cp.Warnings() {
