@@ -15,7 +15,7 @@ var otherFixtures = map[string]fixture{
 	"sts:GetAccessKeyInfo":    func(f *subject) any { return &sts.GetAccessKeyInfoInput{AccessKeyId: f.accessKey(f.user())} },
 	"sts:AssumeRole": func(f *subject) any {
 		// A role that leaves to the account who of it may.
-		role := must(f.iam.CreateRole(f.ctx, &iam.CreateRoleInput{RoleName: &f.name, AssumeRolePolicyDocument: ptr(
+		role := must(f.iam.CreateRole(f.ctx, &iam.CreateRoleInput{RoleName: &f.name, Tags: f.iamTags(), AssumeRolePolicyDocument: ptr(
 			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + whole.Account + `"},"Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]}]}`)})).Role
 		return &sts.AssumeRoleInput{RoleArn: role.Arn, RoleSessionName: ptr("session"), SourceIdentity: ptr("someone"), Tags: f.stsTags()}
 	},

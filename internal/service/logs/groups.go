@@ -173,7 +173,7 @@ func tagsOf(c *gateway.Call, name string) (map[string]string, error) {
 }
 
 func (s *Service) mayTagLogGroup(c *gateway.Call, in *logsapi.TagLogGroupInput) ([]authz.Ask, error) {
-	return ask("TagLogGroup", groupARN(c, *in.LogGroupName), tagKeys(in.Tags))
+	return ask("TagLogGroup", groupARN(c, *in.LogGroupName), with(resourceTags(c, *in.LogGroupName), tagKeys(in.Tags)))
 }
 
 // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_TagLogGroup.html
@@ -182,7 +182,7 @@ func (s *Service) tagLogGroup(c *gateway.Call, in *logsapi.TagLogGroupInput) (*l
 }
 
 func (s *Service) mayUntagLogGroup(c *gateway.Call, in *logsapi.UntagLogGroupInput) ([]authz.Ask, error) {
-	return ask("UntagLogGroup", groupARN(c, *in.LogGroupName), nil)
+	return ask("UntagLogGroup", groupARN(c, *in.LogGroupName), with(resourceTags(c, *in.LogGroupName), map[string][]string{"aws:tagkeys": in.Tags}))
 }
 
 // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_UntagLogGroup.html
@@ -191,7 +191,7 @@ func (s *Service) untagLogGroup(c *gateway.Call, in *logsapi.UntagLogGroupInput)
 }
 
 func (s *Service) mayListTagsLogGroup(c *gateway.Call, in *logsapi.ListTagsLogGroupInput) ([]authz.Ask, error) {
-	return ask("ListTagsLogGroup", groupARN(c, *in.LogGroupName), nil)
+	return ask("ListTagsLogGroup", groupARN(c, *in.LogGroupName), resourceTags(c, *in.LogGroupName))
 }
 
 // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_ListTagsLogGroup.html
@@ -204,7 +204,7 @@ func (s *Service) listTagsLogGroup(c *gateway.Call, in *logsapi.ListTagsLogGroup
 }
 
 func (s *Service) mayTagResource(c *gateway.Call, in *logsapi.TagResourceInput) ([]authz.Ask, error) {
-	return ask("TagResource", *in.ResourceArn, tagKeys(in.Tags))
+	return askARN(c, "TagResource", *in.ResourceArn, tagKeys(in.Tags))
 }
 
 // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_TagResource.html
@@ -217,7 +217,7 @@ func (s *Service) tagResource(c *gateway.Call, in *logsapi.TagResourceInput) (*l
 }
 
 func (s *Service) mayUntagResource(c *gateway.Call, in *logsapi.UntagResourceInput) ([]authz.Ask, error) {
-	return ask("UntagResource", *in.ResourceArn, map[string][]string{"aws:tagkeys": in.TagKeys})
+	return askARN(c, "UntagResource", *in.ResourceArn, map[string][]string{"aws:tagkeys": in.TagKeys})
 }
 
 // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_UntagResource.html
@@ -230,7 +230,7 @@ func (s *Service) untagResource(c *gateway.Call, in *logsapi.UntagResourceInput)
 }
 
 func (s *Service) mayListTagsForResource(c *gateway.Call, in *logsapi.ListTagsForResourceInput) ([]authz.Ask, error) {
-	return ask("ListTagsForResource", *in.ResourceArn, nil)
+	return askARN(c, "ListTagsForResource", *in.ResourceArn, nil)
 }
 
 // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_ListTagsForResource.html

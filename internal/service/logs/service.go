@@ -11,6 +11,7 @@
 package logs
 
 import (
+	"maps"
 	"strings"
 
 	"github.com/remit-ecs/remit/arn"
@@ -95,6 +96,17 @@ func ask(action, resource string, keys map[string][]string) ([]authz.Ask, error)
 	return []authz.Ask{{Action: "logs:" + action, Resource: resource, Keys: keys}}, nil
 }
 
+// askARN asks about the group that an ARN of the request means. The question
+// names it as policies do, however the request spells it: a statement that
+// denies must not be got round by another spelling.
+func askARN(c *gateway.Call, action, resource string, keys map[string][]string) ([]authz.Ask, error) {
+	name, err := nameFromARN(c, resource)
+	if err != nil {
+		return ask(action, resource, keys) // no group of the caller's: refused, or not found
+	}
+	return ask(action, strings.TrimSuffix(groupARN(c, name), ":log-stream:"), with(resourceTags(c, name), keys))
+}
+
 // identifier resolves the two ways to name a group: by name, or by an
 // identifier that is a name or an ARN.
 func identifier(c *gateway.Call, name, ident *string) (string, error) {
@@ -158,6 +170,14 @@ func resourceTags(c *gateway.Call, name string) map[string][]string {
 	for k, v := range g.Tags {
 		keys["aws:resourcetag/"+strings.ToLower(k)] = []string{v}
 	}
+	return keys
+}
+
+// with puts the condition keys of a question together.
+func with(a, b map[string][]string) map[string][]string {
+	keys := map[string][]string{}
+	maps.Copy(keys, a)
+	maps.Copy(keys, b)
 	return keys
 }
 
