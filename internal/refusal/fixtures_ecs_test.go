@@ -56,8 +56,8 @@ func (f *subject) instance(cluster *string) *string {
 	return must(f.ecs.RegisterContainerInstance(f.ctx, f.instanceInput(cluster))).ContainerInstance.ContainerInstanceArn
 }
 
-// task is the ARN of a task in the cluster, or of none, where no host takes
-// tasks: what is asked does not depend on it.
+// task is the ARN of a task in the cluster, which waits for a host that never
+// comes.
 func (f *subject) task(cluster *string) string {
 	out := must(f.ecs.RunTask(f.ctx, &ecs.RunTaskInput{Cluster: cluster, TaskDefinition: f.definition(), LaunchType: types.LaunchTypeFargate, NetworkConfiguration: vpc(), Tags: f.ecsTags()}))
 	if len(out.Tasks) == 0 {

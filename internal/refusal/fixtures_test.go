@@ -1,6 +1,12 @@
 package refusal
 
-import "maps"
+import (
+	"context"
+	"maps"
+	"testing"
+
+	"github.com/remit-ecs/remit/internal/id"
+)
 
 // fixture prepares, as root, what one request of an operation is about, and
 // returns the request: the SDK's input. Each call makes it anew, with other
@@ -28,3 +34,15 @@ func trusting(service string) *string {
 }
 
 const someDocument = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ecs:ListClusters","Resource":"*"}]}`
+
+// subject is what one request is about, with names that nothing else has.
+type subject struct {
+	*suite
+	ctx  context.Context
+	t    *testing.T
+	name string
+}
+
+func (s *suite) subject(t *testing.T) *subject {
+	return &subject{suite: s, ctx: t.Context(), t: t, name: "subject-" + id.Hex(id.Random, 10)}
+}

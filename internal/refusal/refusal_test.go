@@ -1,14 +1,10 @@
 package refusal
 
 import (
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
-	"os"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,8 +15,6 @@ import (
 
 	"github.com/remit-ecs/remit/internal/api"
 	"github.com/remit-ecs/remit/internal/audit"
-	"github.com/remit-ecs/remit/internal/id"
-	"github.com/remit-ecs/remit/internal/testkit/whole"
 )
 
 var update = flag.Bool("update", false, "write testdata/asks.txt anew, and drop from testdata/unfixtured.txt what has a fixture")
@@ -28,15 +22,6 @@ var update = flag.Bool("update", false, "write testdata/asks.txt anew, and drop 
 // always are the operations that no policy is asked for.
 var always = map[string]string{
 	"sts:GetCallerIdentity": "no permissions are required, and even an explicit deny does not apply: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html",
-}
-
-// getRound are the operations where a statement that denies can be got round by
-// spelling the resource otherwise: faults that are known. The list may only
-// become shorter.
-var getRound = map[string]string{
-	"ecs:TagResource":         "the question takes the ARN's partition from the request",
-	"ecs:UntagResource":       "the question takes the ARN's partition from the request",
-	"ecs:ListTagsForResource": "the question takes the ARN's partition from the request",
 }
 
 // maxGrants bounds the discovery: no operation asks its caller for more.
@@ -210,116 +195,6 @@ func (j *judge) denied(t *testing.T, a answer, who *role) (grant, bool) {
 		t.Errorf("%v was refused without naming the resource:\n%s", g, message)
 	}
 	return g, true
-}
-
-// absent asks about something that does not exist, as the role without
-// policies: whoever may not look must not learn what there is.
-func (j *judge) absent(t *testing.T, f *subject, in any, asked grant) {
-	t.Helper()
-	other := "absent-" + id.Hex(id.Random, 10)
-	renamed, changed := rename(reflect.ValueOf(in), func(s string) string { return strings.ReplaceAll(s, f.name, other) })
-	if !changed {
-		return // a list, or known by its id alone
-	}
-	a := j.unchanged(t, "what does not exist", func() answer { return j.call(t, j.nobody.cfg, j.op, renamed.Interface()) })
-	if got, ok := j.denied(t, a, j.nobody); !ok || got.action != asked.action {
-		t.Errorf("about what exists the refusal names %v, about what does not %v", asked, got)
-	}
-}
-
-// spelledOtherwise tries to get round a statement that denies by spelling the
-// resource in another way than the statement does.
-func (j *judge) spelledOtherwise(t *testing.T) {
-	t.Helper()
-	f := j.subject(t)
-	in := j.fixture(f)
-	asked, ok := j.denied(t, j.call(t, j.nobody.cfg, j.op, in), j.nobody)
-	if !ok || asked.resource == "*" {
-		return
-	}
-	j.caller.may(t.Context(), []grant{{action: "*", resource: "*"}}, statement{Effect: "Deny", Action: asked.action, Resource: asked.resource})
-	arns := func(change func(string) string) func(string) string {
-		return func(s string) string {
-			if strings.HasPrefix(s, "arn:") {
-				s = change(s)
-			}
-			return s
-		}
-	}
-	spellings := map[string]func(string) string{
-		"with another partition": arns(func(s string) string { return strings.Replace(s, "arn:aws:", "arn:aws-cn:", 1) }),
-		"with another region":    arns(func(s string) string { return strings.Replace(s, ":"+whole.Region+":", ":us-west-2:", 1) }),
-		"with another account":   arns(func(s string) string { return strings.Replace(s, ":"+whole.Account+":", ":444455556666:", 1) }),
-		"with a final :*":        arns(func(s string) string { return s + ":*" }),
-	}
-	if j.op.Service.Name == "iam" && !strings.HasPrefix(j.op.Name, "Create") { // whose names have no case
-		spellings["in upper case"] = func(s string) string { return strings.ReplaceAll(s, f.name, strings.ToUpper(f.name)) }
-	}
-	around := 0
-	for what, spell := range spellings {
-		other, changed := rename(reflect.ValueOf(in), spell)
-		if !changed {
-			continue
-		}
-		if a := j.call(t, j.caller.cfg, j.op, other.Interface()); a.err == nil && !fruitless(a.out) {
-			around++
-			if getRound[key(j.op)] == "" {
-				t.Errorf("%v is denied, but %s it was allowed: %v", asked, what, asksOf(a.record, j.caller))
-			}
-		}
-	}
-	if getRound[key(j.op)] != "" && around == 0 {
-		t.Errorf("a statement that denies cannot be got round any more: remove %s from getRound", key(j.op))
-	}
-}
-
-// fruitless tells whether an answer says of what it was asked about that it
-// could not be done.
-func fruitless(out any) bool {
-	f := reflect.ValueOf(out).Elem().FieldByName("Failures")
-	return f.IsValid() && f.Len() > 0
-}
-
-// rename copies an SDK input with every string changed.
-func rename(v reflect.Value, change func(string) string) (_ reflect.Value, changed bool) {
-	switch v.Kind() {
-	case reflect.String:
-		s := change(v.String())
-		out := reflect.New(v.Type()).Elem()
-		out.SetString(s)
-		return out, s != v.String()
-	case reflect.Pointer:
-		if v.IsNil() || v.Elem().Kind() == reflect.Struct && v.Type().Implements(reflect.TypeFor[io.Reader]()) {
-			return v, false
-		}
-		e, changed := rename(v.Elem(), change)
-		out := reflect.New(v.Type().Elem())
-		out.Elem().Set(e)
-		return out, changed
-	case reflect.Struct:
-		out := reflect.New(v.Type()).Elem()
-		out.Set(v)
-		for i := range v.NumField() {
-			if v.Type().Field(i).IsExported() {
-				f, c := rename(v.Field(i), change)
-				out.Field(i).Set(f)
-				changed = changed || c
-			}
-		}
-		return out, changed
-	case reflect.Slice:
-		if v.IsNil() {
-			return v, false
-		}
-		out := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
-		for i := range v.Len() {
-			e, c := rename(v.Index(i), change)
-			out.Index(i).Set(e)
-			changed = changed || c
-		}
-		return out, changed
-	}
-	return v, false
 }
 
 // asksOf are the questions of a record that its caller had to answer for.
@@ -547,148 +422,5 @@ func (j *judge) removals(t *testing.T, n int) {
 	j.caller.may(t.Context(), grants)
 	if a := j.call(t, j.caller.cfg, j.op, in); a.err != nil {
 		t.Errorf("with all of %v: %v", grants, a)
-	}
-}
-
-// describe writes the operation's lines of the table.
-func (j *judge) describe(f *subject, grants []grant, last answer) {
-	for _, g := range grants {
-		line := key(j.op) + "\t" + g.action + "\t" + f.normal(g.resource)
-		if g.keys != "" {
-			line += "\t" + g.keys
-		}
-		j.lines = append(j.lines, line)
-	}
-	if last.record.AdditionalEventData == nil {
-		return
-	}
-	for _, k := range last.record.AdditionalEventData.Asks {
-		if k.Principal != j.caller.session {
-			j.lines = append(j.lines, key(j.op)+"\t"+k.Action+"\t"+f.normal(k.Resource)+"\tas "+k.Principal)
-		}
-	}
-}
-
-// subject is what one request is about, with names that nothing else has.
-type subject struct {
-	*suite
-	ctx  context.Context
-	t    *testing.T
-	name string
-}
-
-func (s *suite) subject(t *testing.T) *subject {
-	return &subject{suite: s, ctx: t.Context(), t: t, name: "subject-" + id.Hex(id.Random, 10)}
-}
-
-var normals = []struct {
-	is  *regexp.Regexp
-	say string
-}{
-	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "UUID"},
-	{regexp.MustCompile(`[0-9a-f]{32}`), "ID"},
-	{regexp.MustCompile(`(:secret:\S+)-[A-Za-z0-9]{6}$`), "$1-SUFFIX"},
-}
-
-// normal writes an ARN without what is different every time.
-func (f *subject) normal(resource string) string {
-	r := strings.NewReplacer(f.name, "NAME", whole.Account, "ACCOUNT", whole.Region, "REGION").Replace(resource)
-	for _, n := range normals {
-		r = n.is.ReplaceAllString(r, n.say)
-	}
-	return r
-}
-
-const (
-	tableFile      = "testdata/asks.txt"
-	unfixturedFile = "testdata/unfixtured.txt"
-
-	// unfixturedMost is how many operations unfixtured.txt may have. Whoever
-	// removes one lowers it.
-	unfixturedMost = 0
-)
-
-// checkTable compares what was found with testdata/asks.txt.
-func checkTable(t *testing.T, lines []string) {
-	t.Helper()
-	head := "# What each operation asks of its caller: operation, action, resource, condition keys. Found out by TestRefusals; go test ./internal/refusal -update writes it.\n"
-	got := head + strings.Join(lines, "\n") + "\n"
-	if *update {
-		if err := os.WriteFile(tableFile, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	b, err := os.ReadFile(tableFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := strings.Split(string(b), "\n")
-	for _, l := range strings.Split(got, "\n") {
-		if !slices.Contains(want, l) {
-			t.Errorf("%s lacks: %s", tableFile, l)
-		}
-	}
-	for _, l := range want {
-		if !slices.Contains(strings.Split(got, "\n"), l) {
-			t.Errorf("%s has, but was not found: %s", tableFile, l)
-		}
-	}
-}
-
-// checkFixtures holds the registered operations against the fixtures and the
-// list of those that have none.
-func checkFixtures(t *testing.T, ops []*api.OpInfo) {
-	t.Helper()
-	b, err := os.ReadFile(unfixturedFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	without := map[string]string{} // reason
-	var kept []string
-	for line := range strings.Lines(string(b)) {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			kept = append(kept, line)
-			continue
-		}
-		name, reason, _ := strings.Cut(line, "\t")
-		if reason == "" {
-			t.Errorf("%s: %s has no reason", unfixturedFile, name)
-		}
-		without[name] = reason
-		if *update && fixtures[name] != nil {
-			delete(without, name)
-			continue
-		}
-		kept = append(kept, line)
-	}
-	registered := map[string]bool{}
-	for _, op := range ops {
-		registered[key(op)] = true
-		switch has := fixtures[key(op)] != nil; {
-		case has && without[key(op)] != "":
-			t.Errorf("%s has a fixture: remove it from %s", key(op), unfixturedFile)
-		case !has && without[key(op)] == "":
-			t.Errorf("%s has no fixture. Write one; %s takes no more operations.", key(op), unfixturedFile)
-		}
-	}
-	if len(without) > unfixturedMost {
-		t.Errorf("%s has %d operations; it may have %d and only become shorter", unfixturedFile, len(without), unfixturedMost)
-	}
-	for name := range fixtures {
-		if !registered[name] {
-			t.Errorf("there is a fixture for %s, which is not registered", name)
-		}
-	}
-	for name := range without {
-		if !registered[name] {
-			t.Errorf("%s: %s is not registered", unfixturedFile, name)
-		}
-	}
-	if *update {
-		if err := os.WriteFile(unfixturedFile, []byte(strings.Join(kept, "\n")+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
