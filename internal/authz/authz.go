@@ -256,11 +256,12 @@ func keys(p *session.Principal, tags map[string]string, f *Facts, ask *Ask, owne
 	case session.Anonymous:
 		set("aws:principaltype", "Anonymous")
 	}
+	// A tag with an empty value is a tag: one of the session empties the role's.
 	for k, v := range tags {
-		set("aws:principaltag/"+strings.ToLower(k), v)
+		m["aws:principaltag/"+strings.ToLower(k)] = []string{v}
 	}
 	for k, v := range p.Tags { // session tags win over the role's own
-		set("aws:principaltag/"+strings.ToLower(k), v)
+		m["aws:principaltag/"+strings.ToLower(k)] = []string{v}
 	}
 	for k, v := range ask.Keys {
 		m[strings.ToLower(k)] = v

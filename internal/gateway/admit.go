@@ -6,6 +6,7 @@ import (
 	"github.com/remit-ecs/remit/internal/api"
 	"github.com/remit-ecs/remit/internal/authz"
 	"github.com/remit-ecs/remit/internal/id"
+	"github.com/remit-ecs/remit/internal/session"
 	"github.com/remit-ecs/remit/internal/sigv4"
 )
 
@@ -22,7 +23,7 @@ func (g *Gateway) Admit(r *http.Request, op *api.OpInfo, home func(*Call) string
 			return g.signatureError(op, serr)
 		}
 		if q != nil {
-			c.Region, c.facts.Region = q.Region, q.Region
+			c.region(q)
 		}
 		if err := g.authenticate(c, r, q, body{}); err != nil {
 			return err
@@ -35,21 +36,41 @@ func (g *Gateway) Admit(r *http.Request, op *api.OpInfo, home func(*Call) string
 	return c, err
 }
 
-// Ask decides questions again for an admitted call, with the policies of now:
-// what was allowed at the handshake may have been taken away since. It is
-// recorded only when it refuses.
+// Ask decides questions again for an admitted call, with the credentials and
+// policies of now: the session may have run out since the handshake, and what
+// was allowed may have been taken away. It is recorded only when it refuses.
 func (g *Gateway) Ask(c *Call, home func(*Call) string, rule func(*Call) ([]authz.Ask, error)) *api.Error {
 	again := *c
 	again.Time = g.Clock.Now()
 	again.facts.Time = again.Time
-	again.asked = nil
-	err := g.ask(&again, home, rule)
+	again.asked, again.recorded = nil, false
+	err := g.stillGood(&again)
+	if err == nil {
+		err = g.ask(&again, home, rule)
+	}
 	if err != nil {
 		if aerr := g.recordAlone(&again, nil, nil, err); aerr != nil {
 			return aerr
 		}
 	}
 	return err
+}
+
+// stillGood refuses credentials that a new request could not be signed with.
+func (g *Gateway) stillGood(c *Call) *api.Error {
+	p := c.Principal
+	switch {
+	case g.Mode == Off || p.Type == session.Root:
+	case p.Type == session.User:
+		if _, owner, ok := g.Keys.Key(g.Store.View(c.Context), p.AccessKeyID); !ok || owner.UserID != p.UserID {
+			return api.InvalidClientToken()
+		}
+	case !c.Time.Before(p.ExpiresAt):
+		return api.ExpiredToken()
+	case g.Sealer.Ended(p):
+		return api.InvalidClientToken()
+	}
+	return nil
 }
 
 func (g *Gateway) ask(c *Call, home func(*Call) string, rule func(*Call) ([]authz.Ask, error)) *api.Error {

@@ -22,7 +22,7 @@ func (g *Gateway) recognise(c *Call, w http.ResponseWriter, r *http.Request) (*a
 	signing := ""
 	if q != nil {
 		signing = q.Service
-		c.Region, c.facts.Region = q.Region, q.Region
+		c.region(q)
 	}
 	var b body
 	// Only S3 streams, and S3 names its operation in path and query.
@@ -58,6 +58,22 @@ func (g *Gateway) recognise(c *Call, w http.ResponseWriter, r *http.Request) (*a
 	return op, q, b, nil
 }
 
+// defaultRegion is where what names no region belongs.
+const defaultRegion = "us-east-1"
+
+// regionName is the form of every region's name. The name becomes part of
+// shards, streams and ARNs: a colon in it would shift the fields of an ARN, so
+// that a policy for one resource allows another.
+var regionName = regexp.MustCompile(`^[a-z]{2,8}(-[a-z]{2,16}){1,3}-[0-9]{1,2}$`)
+
+// region takes the region over from a credential scope; one that is none is
+// left out, and authenticate refuses the request.
+func (c *Call) region(q *sigv4.Request) {
+	if regionName.MatchString(q.Region) {
+		c.Region, c.facts.Region = q.Region, q.Region
+	}
+}
+
 func isForm(r *http.Request) bool {
 	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") && r.Method == http.MethodPost
 }
@@ -78,6 +94,9 @@ func (g *Gateway) authenticate(c *Call, r *http.Request, q *sigv4.Request, b bod
 	}
 	if serr := q.CheckScope(c.Op.Service.SigningName, ""); serr != nil {
 		return g.signatureError(c.Op, serr)
+	}
+	if c.Region == "" {
+		return g.signatureError(c.Op, q.CheckScope("", defaultRegion))
 	}
 	hash := func() (string, error) {
 		sum := sha256.Sum256(b.bytes)
@@ -134,6 +153,9 @@ var accountID = regexp.MustCompile(`^[0-9]{12}$`)
 // takeAtItsWord makes a principal without checking anything: the mode "off".
 // A session of ours still is itself, so that a task sees its own role.
 func (g *Gateway) takeAtItsWord(c *Call, q *sigv4.Request) {
+	if c.Region == "" {
+		c.Region, c.facts.Region = defaultRegion, defaultRegion
+	}
 	account, key := g.Account, ""
 	if q != nil {
 		key = q.AccessKeyID
@@ -147,9 +169,6 @@ func (g *Gateway) takeAtItsWord(c *Call, q *sigv4.Request) {
 		if accountID.MatchString(key) {
 			account = key
 		}
-	}
-	if c.Region == "" {
-		c.Region = "us-east-1"
 	}
 	c.Principal, c.Account = rootOf(account, key), account
 }

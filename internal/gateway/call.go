@@ -53,6 +53,8 @@ type Call struct {
 	asked []authz.Verdict
 	after []func()
 	seed  [32]byte
+
+	recorded bool // in the trail, whatever still happens
 }
 
 // Spooled is a streamed request body after its signature, chunks, trailer and

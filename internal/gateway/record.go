@@ -28,7 +28,9 @@ func (g *Gateway) commit(c *Call, in, out any) error {
 		return fmt.Errorf("audit record: %w", err)
 	}
 	c.Tx.Append(g.stream(c), rec)
-	return c.Tx.Commit(c.Context)
+	err = c.Tx.Commit(c.Context)
+	c.recorded = err == nil
+	return err
 }
 
 // recordAlone appends the record of a call without changes. A record that
@@ -44,6 +46,7 @@ func (g *Gateway) recordAlone(c *Call, in, out any, refusal *api.Error) *api.Err
 		g.auditLost.Store(true)
 		return api.Unavailable("The audit trail cannot be written.", err)
 	}
+	c.recorded = true
 	return nil
 }
 
@@ -56,20 +59,29 @@ func (g *Gateway) probeAudit(ctx context.Context) error {
 	return nil
 }
 
-func (g *Gateway) stream(c *Call) string {
-	region := c.Region
-	if region == "" {
-		region = "us-east-1"
+func (g *Gateway) stream(c *Call) string { return audit.Stream(c.Account, trailRegion(c)) }
+
+// trailRegion is the region whose trail has the record of a call. Calls of
+// global services are in one place, whatever region they were signed for:
+// nobody would find them elsewhere.
+// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-concepts.html#cloudtrail-concepts-global-service-events
+func trailRegion(c *Call) string {
+	if c.Region == "" || c.Op != nil && c.Op.Service.Global {
+		return defaultRegion
 	}
-	return audit.Stream(c.Account, region)
+	return c.Region
 }
+
+// maxUserAgent bounds what a record keeps of the caller's own words; CloudTrail
+// keeps as much.
+const maxUserAgent = 1024
 
 func (g *Gateway) record(c *Call, in, out any, refusal *api.Error) *audit.Record {
 	r := &audit.Record{
 		EventVersion:       "1.11",
-		EventTime:          audit.Time(c.Time),
-		AWSRegion:          c.Region,
-		UserAgent:          c.UserAgent,
+		EventTime:          audit.Time(g.Clock.Now()), // completed, not arrived: the trail is in this order
+		AWSRegion:          trailRegion(c),
+		UserAgent:          c.UserAgent[:min(len(c.UserAgent), maxUserAgent)],
 		RequestID:          c.RequestID,
 		EventID:            id.UUID(id.Random),
 		EventType:          "AwsApiCall",

@@ -26,6 +26,9 @@ import (
 // served APIs is ecr:UploadLayerPart with 20 MiB in base64.
 const maxBody = 32 << 20
 
+// bodyTime is how long such a body may take to arrive.
+const bodyTime = 5 * time.Minute
+
 // maxAttempts bounds how often a call that conflicts is run again.
 const maxAttempts = 60
 
@@ -40,7 +43,13 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 				panic(p)
 			}
 			g.Log.Error("panic", "request", c.RequestID, "operation", name(op), "panic", p, "stack", string(debug.Stack()))
-			wire.EncodeError(service(op), w, c.RequestID, api.Internal(fmt.Errorf("panic: %v", p)))
+			err := api.Internal(fmt.Errorf("panic: %v", p))
+			if c.Op = op; !c.recorded {
+				if aerr := g.recordAlone(c, nil, nil, err); aerr != nil {
+					err = aerr
+				}
+			}
+			wire.EncodeError(service(op), w, c.RequestID, err)
 		}
 	}()
 
@@ -235,10 +244,13 @@ func (g *Gateway) invoke(ctx context.Context, i *Invoker, t Target, op *api.OpIn
 		c.facts.SourceARN, c.facts.SourceAcct = t.SourceARN, t.Account
 	}
 	e, err := g.mux.find(op)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = wire.Validate(op, in)
 	}
-	if err := wire.Validate(op, in); err != nil {
+	if err != nil {
+		if aerr := g.recordAlone(c, nil, nil, err); aerr != nil {
+			err = aerr
+		}
 		return nil, err
 	}
 	out, err := g.run(c, e, in)
@@ -283,9 +295,15 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *api.Error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
+	// Nobody is known yet: the length is only said, and must cost no memory, and
+	// the connection must not be held for ever.
 	var buf bytes.Buffer
-	if n := r.ContentLength; n > 0 && n <= maxBody {
-		buf.Grow(int(n))
+	if n := r.ContentLength; n > 0 {
+		buf.Grow(int(min(n, 64<<10)))
+	}
+	rc := http.NewResponseController(w)
+	if err := rc.SetReadDeadline(time.Now().Add(bodyTime)); err == nil {
+		defer func() { _ = rc.SetReadDeadline(time.Time{}) }() // a broken connection needs none
 	}
 	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
 		var tooLarge *http.MaxBytesError

@@ -238,6 +238,10 @@ func (s *Sealer) Open(keyID, token string, now time.Time) (Principal, string, er
 	return o.principal, o.secret, nil
 }
 
+// Ended reports whether the revoker says that a session, opened before, has
+// ended since.
+func (s *Sealer) Ended(p *Principal) bool { return s.revoker != nil && s.revoker.Ended(p) }
+
 func open(r *ring, keyID, token string) (*openedToken, error) {
 	raw := make([]byte, base64.StdEncoding.DecodedLen(len(token)))
 	n, err := base64.StdEncoding.Strict().Decode(raw, []byte(token))
