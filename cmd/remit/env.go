@@ -32,6 +32,9 @@ func printEnv(args []string, stdout, stderr io.Writer) error {
 	if err := parse(set, args); err != nil {
 		return err
 	}
+	if set.NArg() > 0 {
+		return wrong(stderr, "env takes no arguments: %q", set.Args())
+	}
 	name := filepath.Join(*data, envFile)
 	if *data == "" {
 		var err error

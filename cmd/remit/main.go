@@ -36,6 +36,7 @@ func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e))
 func realMain(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
 		return 2
@@ -66,12 +67,19 @@ func realMain(args []string, stdout, stderr io.Writer) int {
 		return 0
 	case errors.Is(err, errUsage):
 		return 2
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "remit: interrupted")
+		return interrupted
 	}
 	fmt.Fprintln(stderr, "remit:", err)
 	return 1
 }
 
-// errUsage says that the flag package has already printed what is wrong.
+// interrupted is the exit status of a program that Ctrl-C has ended, by the
+// custom of shells.
+const interrupted = 130
+
+// errUsage says that what is wrong with the arguments has been printed.
 var errUsage = errors.New("wrong usage")
 
 func parse(fs *flag.FlagSet, args []string) error {
@@ -82,4 +90,10 @@ func parse(fs *flag.FlagSet, args []string) error {
 		return errUsage
 	}
 	return nil
+}
+
+// wrong prints what is wrong with a command's arguments.
+func wrong(stderr io.Writer, format string, args ...any) error {
+	fmt.Fprintf(stderr, "remit: "+format+"\n", args...)
+	return errUsage
 }

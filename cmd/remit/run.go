@@ -31,7 +31,7 @@ func runScenario(ctx context.Context, args []string, stdout, stderr io.Writer) e
 		return err
 	}
 	if fs.NArg() != 1 {
-		return errors.New("run takes one scenario directory")
+		return wrong(stderr, "run takes one scenario directory")
 	}
 	s, err := scenario.Load(fs.Arg(0))
 	if err != nil {
@@ -46,9 +46,7 @@ func runScenario(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	if err != nil {
 		return err
 	}
-	runCtx, cancel := context.WithTimeout(ctx, *timeout)
-	defer cancel()
-	code, err := play(runCtx, cp, s, stdout, stderr)
+	code, err := play(ctx, cp, s, *timeout, *verbose, stdout)
 	stopCtx, stop := context.WithTimeout(context.Background(), stopWithin)
 	defer stop()
 	if cerr := cp.Close(stopCtx); err == nil && cerr != nil {
@@ -65,7 +63,7 @@ func runScenario(ctx context.Context, args []string, stdout, stderr io.Writer) e
 
 // play runs a loaded scenario on a control plane that has just started, and
 // tells what happened.
-func play(ctx context.Context, cp *controlplane.ControlPlane, s *scenario.Scenario, stdout, stderr io.Writer) (int, error) {
+func play(ctx context.Context, cp *controlplane.ControlPlane, s *scenario.Scenario, timeout time.Duration, verbose bool, stdout io.Writer) (int, error) {
 	keyID, secret := cp.Root()
 	root := aws.Config{
 		Region:       s.Region,
@@ -82,9 +80,7 @@ func play(ctx context.Context, cp *controlplane.ControlPlane, s *scenario.Scenar
 	if err != nil {
 		return 0, err
 	}
-	for _, n := range notes {
-		fmt.Fprintln(stdout, n)
-	}
+	printNotes(stdout, notes, verbose)
 	p := newProgress(stdout)
 	if err := s.PushImages(ctx, root, p.update); err != nil {
 		return 0, err
@@ -92,9 +88,16 @@ func play(ctx context.Context, cp *controlplane.ControlPlane, s *scenario.Scenar
 	p.done()
 
 	start := time.Now()
-	result, err := s.Run(ctx, caller, func(status string) {
+	runCtx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it ran longer than --timeout %s", timeout))
+	defer cancel()
+	result, err := s.Run(runCtx, caller, root, func(status string) {
 		fmt.Fprintf(stdout, "%6.2fs  task %s\n", time.Since(start).Seconds(), status)
 	})
+	// The task has stopped, be it because ctx has ended: what happened is told
+	// all the same, within a time of its own.
+	wasInterrupted := ctx.Err() != nil
+	ctx, cancelTell := context.WithTimeout(context.WithoutCancel(ctx), tellWithin)
+	defer cancelTell()
 	if err != nil {
 		var refused smithy.APIError
 		if !errors.As(err, &refused) {
@@ -113,24 +116,41 @@ func play(ctx context.Context, cp *controlplane.ControlPlane, s *scenario.Scenar
 		return 0, err
 	}
 	fmt.Fprintln(stdout)
+	for _, line := range result.Containers() {
+		fmt.Fprintln(stdout, line)
+	}
 	if result.Reason != "" {
 		fmt.Fprintln(stdout, result.Reason)
-		return result.ExitCode, nil
 	}
-	for _, c := range result.Task.Containers {
-		if c.ExitCode != nil {
-			fmt.Fprintf(stdout, "container %s exited with %d\n", aws.ToString(c.Name), *c.ExitCode)
-		} else {
-			fmt.Fprintf(stdout, "container %s: %s\n", aws.ToString(c.Name), aws.ToString(c.Reason))
-		}
+	switch {
+	case wasInterrupted:
+		return interrupted, nil
+	case runCtx.Err() != nil:
+		return max(result.ExitCode, 1), nil // it did not exit by itself
 	}
 	return result.ExitCode, nil
 }
 
-func logs(ctx context.Context, s *scenario.Scenario, root aws.Config, r *scenario.Result, w io.Writer) error {
-	if r.Reason != "" {
-		return nil // no container ran
+// tellWithin is how long reading the log and the trail may take.
+const tellWithin = 30 * time.Second
+
+// mostNotes is how many notes are printed where nobody asked for all.
+const mostNotes = 12
+
+func printNotes(w io.Writer, notes []string, all bool) {
+	shown := notes
+	if !all && len(notes) > mostNotes {
+		shown = notes[:mostNotes-1]
 	}
+	for _, n := range shown {
+		fmt.Fprintln(w, n)
+	}
+	if rest := len(notes) - len(shown); rest > 0 {
+		fmt.Fprintf(w, "and %d more that are not loaded; --verbose names them all\n", rest)
+	}
+}
+
+func logs(ctx context.Context, s *scenario.Scenario, root aws.Config, r *scenario.Result, w io.Writer) error {
 	lines, err := s.Logs(ctx, root, r.Task)
 	if err != nil {
 		return fmt.Errorf("the task's log: %w", err)
@@ -150,13 +170,23 @@ func table(ctx context.Context, s *scenario.Scenario, root aws.Config, since tim
 		return fmt.Errorf("the audit trail: %w", err)
 	}
 	fmt.Fprintln(w, "\nWhat was asked, in order:")
-	scenario.WriteTable(w, rows, isTerminal(w))
+	scenario.WriteTable(w, rows, layout(w))
 	return nil
 }
 
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// layout is how a table looks best where it is printed.
+func layout(w io.Writer) scenario.Layout {
+	if !isTerminal(w) {
+		return scenario.Layout{}
+	}
+	l := scenario.Layout{Colour: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+	l.Width, _, _ = term.GetSize(int(w.(*os.File).Fd())) // 0 where it is not known
+	return l
 }
 
 // progress draws one bar for each image on a terminal, and one line elsewhere.

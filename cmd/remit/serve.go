@@ -34,7 +34,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if fs.NArg() > 0 {
-		return fmt.Errorf("serve takes no arguments: %q", fs.Args())
+		return wrong(stderr, "serve takes no arguments: %q", fs.Args())
 	}
 	var err error
 	if o.Mode, err = gateway.ParseMode(*mode); err != nil {

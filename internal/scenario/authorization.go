@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -106,8 +107,8 @@ func (d *Document) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return err
 	}
-	if strings.HasPrefix(s, "%7B") || strings.HasPrefix(s, "%7b") {
-		plain, err := url.QueryUnescape(s)
+	if strings.HasPrefix(s, "%") { // else it begins with a brace or white space
+		plain, err := url.PathUnescape(s)
 		if err != nil {
 			return fmt.Errorf("policy document: %w", err)
 		}
@@ -149,42 +150,93 @@ func (r *Role) serviceLinked() bool {
 // reserved says that the role belongs to IAM Identity Center.
 func (r *Role) reserved() bool { return strings.HasPrefix(r.Path, "/aws-reserved/") }
 
-// check refuses what cannot be loaded as it stands.
+// check refuses an export that is of another account, or no export at all.
 func (a *Authorization) check(account string) error {
 	for i := range a.Groups {
-		if g := &a.Groups[i]; len(g.GroupPolicyList)+len(g.AttachedManagedPolicies) > 0 {
-			return notEnforced("group", g.Arn, "groups are not served yet")
+		if g := &a.Groups[i]; g.Arn != entityARN(account, "group", g.Path, g.GroupName) {
+			return foreign("group", g.Arn, account)
 		}
 	}
 	for i := range a.Users {
-		u := &a.Users[i]
-		if len(u.GroupList) > 0 {
-			return notEnforced("user", u.Arn, "it is in group "+u.GroupList[0]+", and groups are not served yet")
-		}
-		if err := sameAccount(u.Arn, account); err != nil {
-			return err
+		if u := &a.Users[i]; u.Arn != entityARN(account, "user", u.Path, u.UserName) {
+			return foreign("user", u.Arn, account)
 		}
 	}
 	for i := range a.Roles {
-		r := &a.Roles[i]
-		if err := sameAccount(r.Arn, account); err != nil {
-			return err
+		if r := &a.Roles[i]; r.Arn != entityARN(account, "role", r.Path, r.RoleName) {
+			return foreign("role", r.Arn, account)
+		}
+	}
+	for i := range a.Policies {
+		if p := &a.Policies[i]; !p.ofAWS() && p.Arn != entityARN(account, "policy", p.Path, p.PolicyName) {
+			return foreign("policy", p.Arn, account)
 		}
 	}
 	return nil
 }
 
-func sameAccount(s, account string) error {
-	p, err := arn.Parse(s)
-	if err != nil {
-		return fmt.Errorf("roles.json: %q is not an ARN", s)
-	}
-	if p.Account != account {
-		return fmt.Errorf("roles.json: %s is of another account than %s", s, account)
-	}
-	return nil
+func entityARN(account, kind, path, name string) string {
+	return "arn:aws:iam::" + account + ":" + kind + path + name
 }
 
-func notEnforced(kind, arn, why string) error {
-	return fmt.Errorf("roles.json: %s %s cannot be loaded: %s (nothing that is not enforced is loaded)", kind, arn, why)
+func foreign(kind, arn, account string) error {
+	return fmt.Errorf("roles.json: %s %q: the ARN does not fit account %s and its path and name (partition aws only)", kind, arn, account)
+}
+
+// ofAWS says that the policy is AWS managed.
+func (p *ManagedPolicy) ofAWS() bool { return strings.HasPrefix(p.Arn, awsManagedPrefix) }
+
+const awsManagedPrefix = "arn:aws:iam::aws:policy/"
+
+// current is the version that is in force.
+func (p *ManagedPolicy) current() (*PolicyVersion, error) {
+	var found *PolicyVersion
+	for i := range p.PolicyVersionList {
+		v := &p.PolicyVersionList[i]
+		if !v.IsDefaultVersion {
+			continue
+		}
+		if found != nil {
+			return nil, errors.New("two of its versions are the default")
+		}
+		found = v
+	}
+	if found == nil || p.DefaultVersionId != "" && found.VersionId != p.DefaultVersionId {
+		return nil, errors.New("its default version is not there")
+	}
+	return found, nil
+}
+
+// documents are all policy documents of the export.
+func (a *Authorization) documents(yield func(Document) bool) {
+	inline := func(ps []InlinePolicy) bool {
+		for i := range ps {
+			if !yield(ps[i].PolicyDocument) {
+				return false
+			}
+		}
+		return true
+	}
+	for i := range a.Users {
+		if !inline(a.Users[i].UserPolicyList) {
+			return
+		}
+	}
+	for i := range a.Groups {
+		if !inline(a.Groups[i].GroupPolicyList) {
+			return
+		}
+	}
+	for i := range a.Roles {
+		if !inline(a.Roles[i].RolePolicyList) || !yield(a.Roles[i].AssumeRolePolicyDocument) {
+			return
+		}
+	}
+	for i := range a.Policies {
+		for j := range a.Policies[i].PolicyVersionList {
+			if !yield(a.Policies[i].PolicyVersionList[j].Document) {
+				return
+			}
+		}
+	}
 }

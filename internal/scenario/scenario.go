@@ -9,12 +9,16 @@
 //
 // Everything is done through the public APIs with the AWS SDK, as the account's
 // root or as the caller that the scenario names; the package has no way into
-// the control plane that a user would not have. Whatever in roles.json could
-// not be loaded as it stands stops the load: nothing is silently granted.
+// the control plane that a user would not have.
+//
+// Nothing is silently granted. What the task's own roles or the caller are made
+// of is loaded as it stands, or the load stops with its name. Other users and
+// roles of the account that cannot be loaded are left out whole, which grants
+// nothing, and a note says so.
 package scenario
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,10 +29,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+
 	"github.com/remit-ecs/remit/arn"
 )
 
-// DefaultRegion is used where neither scenario.json nor an ARN names one.
+// DefaultRegion is used where neither scenario.json nor the registry of the
+// images names one.
 const DefaultRegion = "us-east-1"
 
 // Scenario is a loaded directory.
@@ -46,7 +53,7 @@ type Scenario struct {
 	Groups     []string // security groups
 
 	Roles          *Authorization
-	TaskDefinition map[string]json.RawMessage // register-task-definition's input
+	TaskDefinition *ecs.RegisterTaskDefinitionInput
 }
 
 // Image says where a container image comes from: exactly one field is set.
@@ -112,7 +119,7 @@ func (s *Scenario) readFiles(dir string) ([]string, error) {
 		}
 		chain = append(chain, dir)
 		name := filepath.Join(dir, "scenario.json")
-		text, err := os.ReadFile(name)
+		text, err := read(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return chain, nil
 		}
@@ -128,6 +135,9 @@ func (s *Scenario) readFiles(dir string) ([]string, error) {
 			return chain, nil
 		}
 		dir = filepath.Join(dir, f.Extends)
+		if _, err := os.Stat(dir); err != nil {
+			return nil, fmt.Errorf("%s: extends: %w", name, err)
+		}
 	}
 }
 
@@ -184,7 +194,7 @@ func absent[V any](have, more map[string]V) {
 func find[T any](chain []string, base string, parse func(name string, text []byte) (T, error)) (T, error) {
 	for _, dir := range chain {
 		name := filepath.Join(dir, base)
-		text, err := os.ReadFile(name)
+		text, err := read(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -212,13 +222,13 @@ func (s *Scenario) complete() error {
 		return fmt.Errorf("%s: the account is not 12 digits: %q (it is taken from the ARNs of roles.json, or from \"account\" in scenario.json)", s.Dir, s.Account)
 	}
 	if s.Region == "" {
-		s.Region = DefaultRegion
+		s.Region = cmp.Or(s.region(), DefaultRegion)
 	}
 	if !regionPattern.MatchString(s.Region) {
 		return fmt.Errorf("%s: %q is not a region", s.Dir, s.Region)
 	}
 	if err := s.Roles.check(s.Account); err != nil {
-		return fmt.Errorf("%s: %w", s.Dir, err)
+		return err
 	}
 	if err := s.checkCaller(); err != nil {
 		return err
@@ -270,36 +280,3 @@ func (s *Scenario) checkCaller() error {
 
 // CallerIsRoot says that no user stands for the caller.
 func (s *Scenario) CallerIsRoot() bool { return strings.HasSuffix(s.Caller, ":root") }
-
-// strict decodes JSON and refuses fields that nobody would honour.
-func strict(name string, text []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return place(name, text, err)
-	}
-	if d.More() {
-		return fmt.Errorf("%s: more than one JSON value", name)
-	}
-	return nil
-}
-
-// place puts file, line and column before a JSON error.
-func place(name string, text []byte, err error) error {
-	offset := int64(-1)
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		offset = syntax.Offset
-	case errors.As(err, &kind):
-		offset = kind.Offset
-	}
-	if offset < 0 || offset > int64(len(text)) {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	before := text[:offset]
-	line := bytes.Count(before, []byte("\n")) + 1
-	column := len(before) - bytes.LastIndexByte(before, '\n')
-	return fmt.Errorf("%s:%d:%d: %w", name, line, column, err)
-}

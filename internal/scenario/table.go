@@ -7,8 +7,11 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
@@ -104,12 +107,12 @@ func (s *Scenario) roleOf(principal, roleARN, event string) string {
 	switch {
 	case principal == "ecs-tasks.amazonaws.com":
 		return "ECS"
-	case roleARN != "" && roleARN == s.roleARN("executionRoleArn"):
-		if roleARN == s.roleARN("taskRoleArn") {
+	case roleARN != "" && roleARN == s.executionRole():
+		if roleARN == s.taskRole() {
 			return "task and execution"
 		}
 		return "execution"
-	case roleARN != "" && roleARN == s.roleARN("taskRoleArn"):
+	case roleARN != "" && roleARN == s.taskRole():
 		return "task"
 	case principal == s.Caller && callerEvents[event]:
 		return "caller"
@@ -117,62 +120,199 @@ func (s *Scenario) roleOf(principal, roleARN, event string) string {
 	return ""
 }
 
-func (s *Scenario) roleARN(member string) string {
-	v := s.text(member)
-	if v == "" {
-		return ""
-	}
-	if _, err := arn.Parse(v); err == nil {
+// fullARN is a role as a task definition names it, by ARN or by name, as an ARN.
+func (s *Scenario) fullARN(role *string) string {
+	v := aws.ToString(role)
+	if _, err := arn.Parse(v); v == "" || err == nil {
 		return v
 	}
-	return "arn:aws:iam::" + s.Account + ":role/" + v
+	return entityARN(s.Account, "role", "/", strings.TrimPrefix(v, "/"))
 }
 
+// taskRole is the ARN of the role that the containers get, "" for none.
+func (s *Scenario) taskRole() string { return s.fullARN(s.TaskDefinition.TaskRoleArn) }
+
+// executionRole is the ARN of the role that starts the task, "" for none.
+func (s *Scenario) executionRole() string { return s.fullARN(s.TaskDefinition.ExecutionRoleArn) }
+
+// Layout says where a table is printed.
+type Layout struct {
+	Colour bool
+	Width  int // columns of the terminal; 0: lines may have any length
+}
+
+const (
+	between  = 2 // spaces between columns
+	decision = len("allowed ")
+	leastWhy = 24 // columns that a reason needs to be worth a place on the line
+)
+
 // WriteTable prints rows for people: one line a question, and under a denial
-// why, and the statement that would allow it.
-func WriteTable(w io.Writer, rows []Row, colour bool) {
+// the statement that would allow it. Where the lines do not fit the width, the
+// callers are told once above, resources are shortened in their middle, and a
+// denial's reason gets lines of its own. Nothing is shortened without a width.
+func WriteTable(w io.Writer, rows []Row, l Layout) {
 	head := Row{Role: "ROLE", Principal: "CALLER", Action: "ACTION", Resource: "RESOURCE"}
-	width := [4]int{}
-	for _, r := range append([]Row{head}, rows...) {
-		for i, cell := range r.cells() {
-			width[i] = max(width[i], len(cell))
+	cells := [][]string{head.cells()}
+	whys := []string{"WHY"}
+	for _, r := range rows {
+		cells = append(cells, r.cells())
+		whys = append(whys, r.why())
+	}
+	narrow := l.Width > 0 && total(cells)+longest(whys) > l.Width
+	if narrow {
+		callers(w, rows)
+		resource := 0
+		for i, c := range cells {
+			cells[i] = slices.Delete(c, 1, 2)
+			resource = max(resource, utf8.RuneCountInString(cells[i][2]))
+		}
+		over := total(cells) + leastWhy - l.Width
+		for i := range cells {
+			cells[i][2] = middle(cells[i][2], max(resource-max(over, 0), leastWhy))
 		}
 	}
-	line := func(r Row, verdict string) {
-		c := r.cells()
-		fmt.Fprintf(w, "%-*s  %-*s  %-*s  %-*s  %s\n", width[0], c[0], width[1], c[1], width[2], c[2], width[3], c[3], verdict)
+	room := 0
+	if narrow {
+		room = max(l.Width-total(cells), leastWhy)
 	}
-	line(head, "DECISION  WHY")
+	width := widths(cells)
+	line := func(i int, verdict, why string) {
+		for j, c := range cells[i] {
+			fmt.Fprintf(w, "%-*s", width[j]+between, c)
+		}
+		fmt.Fprintln(w, strings.TrimRight(verdict+"  "+why, " "))
+	}
+	line(0, "DECISION", "WHY")
 	red, off := "", ""
-	if colour {
+	if l.Colour {
 		red, off = "\x1b[31m", "\x1b[0m"
 	}
-	for _, r := range rows {
-		times := ""
-		if r.Count > 1 {
-			times = fmt.Sprintf(" (%d times)", r.Count)
-		}
+	for i, r := range rows {
+		why := whys[i+1]
 		if r.Allowed {
-			line(r, "allowed   "+r.Why+times)
+			line(i+1, "allowed ", middle(why, room))
 			continue
 		}
-		line(r, red+"DENIED"+off+"    "+reason(r.Why)+times)
+		if room == 0 || utf8.RuneCountInString(why) <= room {
+			line(i+1, red+"DENIED"+off+"  ", why)
+		} else {
+			line(i+1, red+"DENIED"+off, "")
+			wrap(w, why, l.Width)
+		}
 		if r.Fix != "" {
-			fmt.Fprintf(w, "    would be allowed by: %s\n", r.Fix)
+			wrap(w, "would be allowed by: "+clean(r.Fix), 0) // whole, to be copied
 		}
 	}
+}
+
+// callers tells who each role was.
+func callers(w io.Writer, rows []Row) {
+	seen := map[[2]string]bool{}
+	width := 0
+	for _, r := range rows {
+		width = max(width, utf8.RuneCountInString(r.Role))
+	}
+	for _, r := range rows {
+		who := [2]string{r.Role, short(r.Principal)}
+		if !seen[who] {
+			fmt.Fprintf(w, "%-*s  is %s\n", width, who[0], who[1])
+		}
+		seen[who] = true
+	}
+	fmt.Fprintln(w)
+}
+
+func widths(cells [][]string) []int {
+	out := make([]int, len(cells[0]))
+	for _, c := range cells {
+		for i, s := range c {
+			out[i] = max(out[i], utf8.RuneCountInString(s))
+		}
+	}
+	return out
+}
+
+// total is the width of everything before the reasons.
+func total(cells [][]string) int {
+	n := decision + between
+	for _, w := range widths(cells) {
+		n += w + between
+	}
+	return n
+}
+
+func longest(list []string) int {
+	n := 0
+	for _, s := range list {
+		n = max(n, utf8.RuneCountInString(s))
+	}
+	return n
+}
+
+// middle shortens a string to n characters by leaving out its middle; 0 is no
+// limit.
+func middle(s string, n int) string {
+	runes := []rune(s)
+	if n <= 0 || len(runes) <= n {
+		return s
+	}
+	tail := (n - 1) / 2
+	return string(runes[:n-1-tail]) + "…" + string(runes[len(runes)-tail:])
+}
+
+const indent = "    "
+
+// wrap prints text under a line, broken at spaces; 0 is no limit.
+func wrap(w io.Writer, text string, width int) {
+	if width <= 0 {
+		fmt.Fprintln(w, indent+text)
+		return
+	}
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		if line != "" && len(indent)+utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+			fmt.Fprintln(w, indent+line)
+			line = ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	fmt.Fprintln(w, indent+line)
 }
 
 // cells shortens what every line repeats: the partition, the account, the
 // greater part of the task's id.
-func (r Row) cells() [4]string {
-	return [4]string{r.Role, short(r.Principal), r.Action, short(r.Resource)}
+func (r Row) cells() []string {
+	return []string{r.Role, short(r.Principal), clean(r.Action), short(r.Resource)}
+}
+
+func (r Row) why() string {
+	text := r.Why
+	if !r.Allowed {
+		text = reason(text)
+	}
+	if r.Count > 1 {
+		text += fmt.Sprintf(" (%d times)", r.Count)
+	}
+	return clean(text)
+}
+
+// clean makes a name that a container chose harmless for a terminal.
+func clean(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return s
+	}
+	quoted := strconv.Quote(s)
+	return quoted[1 : len(quoted)-1]
 }
 
 var taskID = regexp.MustCompile(`\b([0-9a-f]{8})[0-9a-f]{24}\b`)
 
 func short(s string) string {
-	s = taskID.ReplaceAllString(s, "$1...")
+	s = clean(taskID.ReplaceAllString(s, "$1..."))
 	a, err := arn.Parse(s)
 	if err != nil {
 		return s
