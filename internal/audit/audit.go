@@ -17,27 +17,27 @@ import (
 // Record is one event in CloudTrail's JSON shape.
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 type Record struct {
-	EventVersion        string         `json:"eventVersion"`
-	UserIdentity        UserIdentity   `json:"userIdentity"`
-	EventTime           string         `json:"eventTime"` // RFC 3339, seconds, UTC
-	EventSource         string         `json:"eventSource"`
-	EventName           string         `json:"eventName"`
-	AWSRegion           string         `json:"awsRegion"`
-	SourceIPAddress     string         `json:"sourceIPAddress"`
-	UserAgent           string         `json:"userAgent"`
-	ErrorCode           string         `json:"errorCode,omitempty"`
-	ErrorMessage        string         `json:"errorMessage,omitempty"`
-	RequestParameters   any            `json:"requestParameters"`
-	ResponseElements    any            `json:"responseElements"`
-	AdditionalEventData *Additional    `json:"additionalEventData,omitempty"`
-	RequestID           string         `json:"requestID"`
-	EventID             string         `json:"eventID"`
-	ReadOnly            bool           `json:"readOnly"`
-	Resources           []Resource     `json:"resources,omitempty"`
-	EventType           string         `json:"eventType"`
-	ManagementEvent     bool           `json:"managementEvent"`
-	RecipientAccountID  string         `json:"recipientAccountId"`
-	EventCategory       string         `json:"eventCategory"`
+	EventVersion        string       `json:"eventVersion"`
+	UserIdentity        UserIdentity `json:"userIdentity"`
+	EventTime           string       `json:"eventTime"` // RFC 3339, seconds, UTC
+	EventSource         string       `json:"eventSource"`
+	EventName           string       `json:"eventName"`
+	AWSRegion           string       `json:"awsRegion"`
+	SourceIPAddress     string       `json:"sourceIPAddress"`
+	UserAgent           string       `json:"userAgent"`
+	ErrorCode           string       `json:"errorCode,omitempty"`
+	ErrorMessage        string       `json:"errorMessage,omitempty"`
+	RequestParameters   any          `json:"requestParameters"`
+	ResponseElements    any          `json:"responseElements"`
+	AdditionalEventData *Additional  `json:"additionalEventData,omitempty"`
+	RequestID           string       `json:"requestID"`
+	EventID             string       `json:"eventID"`
+	ReadOnly            bool         `json:"readOnly"`
+	Resources           []Resource   `json:"resources,omitempty"`
+	EventType           string       `json:"eventType"`
+	ManagementEvent     bool         `json:"managementEvent"`
+	RecipientAccountID  string       `json:"recipientAccountId"`
+	EventCategory       string       `json:"eventCategory"`
 }
 
 // Additional carries what CloudTrail has no field for.
@@ -120,9 +120,6 @@ func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
 // Stream is the name of the stream that holds an account's records of a region.
 func Stream(account, region string) string { return "trail/" + account + "/" + region }
-
-// Encode renders a record for the stream.
-func (r *Record) Encode() ([]byte, error) { return json.Marshal(r) }
 
 // Decode reads a record back.
 func Decode(b []byte) (*Record, error) {

@@ -206,21 +206,29 @@ func principal(p *session.Principal) policy.Principal {
 // and those of the question. A key that AWS leaves out for this kind of
 // principal is left out here too: absence is what policies test.
 func keys(p *session.Principal, tags map[string]string, f *Facts, ask *Ask, owner string) map[string][]string {
-	m := make(map[string][]string, 20+len(ask.Keys))
+	const global = 20 // at most, without tags
+	m := make(map[string][]string, global+len(ask.Keys)+len(tags)+len(p.Tags))
+	// All single values share one array: this runs for every question of
+	// every request.
+	values := make([]string, 0, global)
+	one := func(v string) []string {
+		values = append(values, v)
+		return values[len(values)-1 : len(values) : len(values)]
+	}
 	set := func(k, v string) {
 		if v != "" {
-			m[k] = []string{v}
+			m[k] = one(v)
 		}
 	}
-	m["aws:currenttime"] = []string{f.Time.UTC().Format("2006-01-02T15:04:05Z")}
-	m["aws:epochtime"] = []string{strconv.FormatInt(f.Time.Unix(), 10)}
-	m["aws:securetransport"] = []string{strconv.FormatBool(f.TLS)}
+	m["aws:currenttime"] = one(f.Time.UTC().Format("2006-01-02T15:04:05Z"))
+	m["aws:epochtime"] = one(strconv.FormatInt(f.Time.Unix(), 10))
+	m["aws:securetransport"] = one(strconv.FormatBool(f.TLS))
 	set("aws:useragent", f.UserAgent)
 	set("aws:requestedregion", f.Region)
 	set("aws:resourceaccount", owner)
 	service := p.Type == session.Service
-	m["aws:principalisawsservice"] = []string{strconv.FormatBool(service)}
-	m["aws:viaawsservice"] = []string{strconv.FormatBool(len(f.CalledVia) > 0)}
+	m["aws:principalisawsservice"] = one(strconv.FormatBool(service))
+	m["aws:viaawsservice"] = one(strconv.FormatBool(len(f.CalledVia) > 0))
 	if len(f.CalledVia) > 0 {
 		m["aws:calledvia"] = f.CalledVia
 		set("aws:calledviafirst", f.CalledVia[0])
@@ -250,18 +258,18 @@ func keys(p *session.Principal, tags map[string]string, f *Facts, ask *Ask, owne
 		set("aws:username", p.UserName)
 	case session.AssumedRole:
 		set("aws:principaltype", "AssumedRole")
-		m["aws:tokenissuetime"] = []string{p.IssuedAt.UTC().Format("2006-01-02T15:04:05Z")}
-		m["aws:multifactorauthpresent"] = []string{strconv.FormatBool(p.MFA)}
+		m["aws:tokenissuetime"] = one(p.IssuedAt.UTC().Format("2006-01-02T15:04:05Z"))
+		m["aws:multifactorauthpresent"] = one(strconv.FormatBool(p.MFA))
 		set("aws:sourceidentity", p.SourceIdentity)
 	case session.Anonymous:
 		set("aws:principaltype", "Anonymous")
 	}
 	// A tag with an empty value is a tag: one of the session empties the role's.
 	for k, v := range tags {
-		m["aws:principaltag/"+strings.ToLower(k)] = []string{v}
+		m["aws:principaltag/"+strings.ToLower(k)] = one(v)
 	}
 	for k, v := range p.Tags { // session tags win over the role's own
-		m["aws:principaltag/"+strings.ToLower(k)] = []string{v}
+		m["aws:principaltag/"+strings.ToLower(k)] = one(v)
 	}
 	for k, v := range ask.Keys {
 		m[strings.ToLower(k)] = v

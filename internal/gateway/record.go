@@ -120,12 +120,17 @@ func (g *Gateway) record(c *Call, in, out any, refusal *api.Error) *audit.Record
 		}
 	}
 	r.AdditionalEventData = g.additional(c)
-	seen := map[string]bool{}
-	for _, v := range c.asked {
-		if res := v.Ask.Resource; res != "*" && !seen[res] {
-			seen[res] = true
-			r.Resources = append(r.Resources, audit.Resource{ARN: res, AccountID: v.Ask.Account})
+	var seen map[string]bool
+	for i := range c.asked {
+		ask := &c.asked[i].Ask
+		if ask.Resource == "*" || seen[ask.Resource] {
+			continue
 		}
+		if seen == nil {
+			seen = map[string]bool{}
+		}
+		seen[ask.Resource] = true
+		r.Resources = append(r.Resources, audit.Resource{ARN: ask.Resource, AccountID: ask.Account})
 	}
 	return r
 }
