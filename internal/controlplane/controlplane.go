@@ -90,6 +90,7 @@ type ControlPlane struct {
 	hostMu    sync.Mutex // guards host
 	host      *host
 	machine   *machine
+	subnet    netip.Prefix // of the tasks; not valid where they have no network of their own
 	root      rootKey
 	endpoint  string
 	servers   []*http.Server
@@ -150,8 +151,11 @@ func Start(ctx context.Context, o Options) (_ *ControlPlane, err error) {
 	loopCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	cp.stop = stop
 	handler := cp.handler()
-	cp.serve(listener, handler)
 	if m.networker != nil {
+		cp.subnet = m.networker.Info().Subnet
+	}
+	cp.serve(listener, handler)
+	if m.networker != nil && !everywhere(listener.Addr()) {
 		// Tasks reach the control plane at their gateway, on the same port.
 		_, port, _ := net.SplitHostPort(listener.Addr().String())
 		bridge, err := net.Listen("tcp", net.JoinHostPort(m.networker.Gateway().String(), port))
@@ -159,7 +163,7 @@ func Start(ctx context.Context, o Options) (_ *ControlPlane, err error) {
 			m.close()
 			return nil, fmt.Errorf("listen on the task bridge: %w", err)
 		}
-		cp.serve(bridge, handler)
+		cp.serve(tasksOnly{bridge, cp.subnet}, handler)
 	}
 	cp.startLoops(loopCtx)
 	if m.runtime != nil {
@@ -171,6 +175,41 @@ func Start(ctx context.Context, o Options) (_ *ControlPlane, err error) {
 		}
 	}
 	return cp, nil
+}
+
+// tasksOnly takes connections from the tasks' subnet alone. The kernel accepts
+// packets to any of its addresses on any interface, so without it a neighbour
+// of this machine could reach the bridge's listener through it.
+type tasksOnly struct {
+	net.Listener
+	subnet netip.Prefix
+}
+
+// Accept implements net.Listener.
+func (l tasksOnly) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if within(l.subnet, c.RemoteAddr().String()) {
+			return c, nil
+		}
+		_ = c.Close()
+	}
+}
+
+// within reports whether an address with a port is in a subnet.
+func within(subnet netip.Prefix, address string) bool {
+	a, err := netip.ParseAddrPort(address)
+	return err == nil && subnet.Contains(a.Addr().Unmap())
+}
+
+// everywhere reports whether a listener has every address of the machine, that
+// of the task bridge too.
+func everywhere(a net.Addr) bool {
+	ap, err := netip.ParseAddrPort(a.String())
+	return err == nil && ap.Addr().IsUnspecified()
 }
 
 func (o *Options) complete() error {
@@ -301,7 +340,7 @@ func (cp *ControlPlane) openState(ctx context.Context) error {
 
 // serve answers on a listener until Close.
 func (cp *ControlPlane) serve(l net.Listener, h http.Handler) {
-	s := &http.Server{Handler: h, ReadHeaderTimeout: 20 * time.Second, ErrorLog: slog.NewLogLogger(cp.Log.Handler(), slog.LevelDebug)}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 20 * time.Second, IdleTimeout: 3 * time.Minute, ErrorLog: slog.NewLogLogger(cp.Log.Handler(), slog.LevelDebug)}
 	cp.servers = append(cp.servers, s)
 	cp.loops.Go(func() {
 		var err error

@@ -77,6 +77,29 @@ func TestReset(t *testing.T) {
 	}
 }
 
+// TestPagesInBrowsers has a page call where nothing is verified.
+func TestPagesInBrowsers(t *testing.T) {
+	s := whole.Start(t, func(o *controlplane.Options) { o.Mode = gateway.Off })
+	for origin, want := range map[string]int{"": 200, "http://evil.example": 403} {
+		req, err := http.NewRequest("POST", s.Endpoint()+"/", strings.NewReader("Action=CreateUser&Version=2010-05-08&UserName=page"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if origin != "" {
+			req.Header.Set("Origin", origin)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("origin %q: %d, want %d", origin, res.StatusCode, want)
+		}
+	}
+}
+
 // TestModes has a role without permissions in each mode.
 func TestModes(t *testing.T) {
 	ctx := context.Background()

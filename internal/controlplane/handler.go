@@ -65,6 +65,13 @@ func (cp *ControlPlane) reset(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "POST")
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
+	case within(cp.subnet, r.RemoteAddr):
+		http.Error(w, "not for tasks: they may do what their roles allow", http.StatusForbidden)
+		return
+	case r.Header.Get("Origin") != "":
+		// Any page in a browser on this machine can send such a request.
+		http.Error(w, "not for pages in a browser", http.StatusForbidden)
+		return
 	case !cp.AllowReset:
 		http.Error(w, "start remit serve with --allow-reset to allow this", http.StatusForbidden)
 		return

@@ -7,4 +7,7 @@ type dataLock struct{}
 
 func lockData(string) (*dataLock, error) { return &dataLock{}, nil }
 
+// abandoned never says so here, where no lock tells whether a server lives.
+func abandoned(string) bool { return false }
+
 func (l *dataLock) release() {}

@@ -116,14 +116,15 @@ func (cp *ControlPlane) useProcess(ctx context.Context, m *machine) error {
 }
 
 // sweepAbandoned ends what servers without --data left behind when they were
-// killed: their temporary directories are there, and nobody holds the lock.
+// killed: their temporary directories are there, this user's own, and nobody
+// holds the lock.
 func (cp *ControlPlane) sweepAbandoned(ctx context.Context, isolation runtime.Isolation) {
 	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), tempPrefix+"*"))
 	if err != nil {
 		return
 	}
 	for _, dir := range dirs {
-		if dir == cp.data {
+		if dir == cp.data || !abandoned(dir) {
 			continue
 		}
 		lock, err := lockData(dir)

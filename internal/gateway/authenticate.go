@@ -81,6 +81,11 @@ func isForm(r *http.Request) bool {
 // authenticate checks the signature and turns the key into a principal.
 func (g *Gateway) authenticate(c *Call, r *http.Request, q *sigv4.Request, b body) *api.Error {
 	if g.Mode == Off {
+		// Any page in a browser on this machine can send requests here; elsewhere
+		// the signature keeps it out.
+		if r.Header.Get("Origin") != "" {
+			return api.AccessDenied("Without signatures Remit answers no page in a browser: the request has the Origin " + clip(r.Header.Get("Origin")) + ".")
+		}
 		g.takeAtItsWord(c, q)
 		return nil
 	}
@@ -147,6 +152,9 @@ func (g *Gateway) Unchecked() *session.Principal {
 func rootOf(account, keyID string) *session.Principal {
 	return &session.Principal{Type: session.Root, Account: account, ARN: "arn:aws:iam::" + account + ":root", UserID: account, AccessKeyID: keyID}
 }
+
+// clip bounds what an answer repeats of the caller's own words.
+func clip(s string) string { return s[:min(len(s), 128)] }
 
 var accountID = regexp.MustCompile(`^[0-9]{12}$`)
 
