@@ -25,7 +25,9 @@ func (k keys) flag(name string, v bool) keys { return k.set(name, strconv.Format
 // resourceTags adds aws:ResourceTag of the tags that the resource has now.
 func (k keys) resourceTags(tags []ecsapi.Tag) keys {
 	for _, t := range tags {
-		k["aws:resourcetag/"+strings.ToLower(api.Value(t.Key))] = []string{api.Value(t.Value)}
+		name := strings.ToLower(api.Value(t.Key))
+		k["aws:resourcetag/"+name] = []string{api.Value(t.Value)}
+		k["ecs:resourcetag/"+name] = []string{api.Value(t.Value)}
 	}
 	return k
 }

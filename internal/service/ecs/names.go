@@ -50,7 +50,7 @@ func cluster(c *gateway.Call, ref *string) (clusterRef, error) {
 		return clusterRef{c.Account, c.Region, s}, nil
 	}
 	a, err := arn.Parse(s)
-	if err != nil || a.Service != "ecs" {
+	if err != nil || a.Service != "ecs" || a.Partition != "aws" {
 		return clusterRef{}, ecsapi.InvalidParameterException("Invalid identifier: Unexpected ARN %s", s)
 	}
 	typ, name := a.Type()
@@ -78,7 +78,7 @@ func (r clusterRef) member(kind, s string) (id string, err error) {
 		return s, nil
 	}
 	a, perr := arn.Parse(s)
-	if perr != nil || a.Service != "ecs" {
+	if perr != nil || a.Service != "ecs" || a.Partition != "aws" {
 		return "", ecsapi.InvalidParameterException("Invalid identifier: Unexpected ARN %s", s)
 	}
 	typ, rest := a.Type()
@@ -104,7 +104,7 @@ func (r clusterRef) member(kind, s string) (id string, err error) {
 // parseARN reads the long ARN of a task or container instance.
 func parseARN(kind, s string) (r clusterRef, id string, ok bool) {
 	a, err := arn.Parse(s)
-	if err != nil || a.Service != "ecs" {
+	if err != nil || a.Service != "ecs" || a.Partition != "aws" {
 		return r, "", false
 	}
 	typ, rest := a.Type()
@@ -178,7 +178,7 @@ func parseDefinition(c *gateway.Call, s string) (definitionRef, error) {
 	d := definitionRef{account: c.Account, region: c.Region}
 	if strings.HasPrefix(s, "arn:") {
 		a, err := arn.Parse(s)
-		if err != nil || a.Service != "ecs" {
+		if err != nil || a.Service != "ecs" || a.Partition != "aws" {
 			return d, ecsapi.ClientException("Invalid arn syntax.")
 		}
 		typ, rest := a.Type()

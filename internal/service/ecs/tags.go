@@ -45,7 +45,7 @@ type taggable struct {
 // say whether the caller may know.
 func (s *Service) findTaggable(c *gateway.Call, resource string) (*taggable, error) {
 	a, err := arn.Parse(resource)
-	if err != nil || a.Service != "ecs" {
+	if err != nil || a.Service != "ecs" || a.Partition != "aws" {
 		return nil, ecsapi.InvalidParameterException("Invalid identifier: Unexpected ARN %s", resource)
 	}
 	typ, rest := a.Type()
@@ -115,7 +115,7 @@ func (s *Service) tagKeys(c *gateway.Call, resource string) keys {
 // askTags checks only that there is an ARN to ask about.
 func askTags(resource *string) (string, error) {
 	r := api.Value(resource)
-	if a, err := arn.Parse(r); err != nil || a.Service != "ecs" {
+	if a, err := arn.Parse(r); err != nil || a.Service != "ecs" || a.Partition != "aws" {
 		return "", ecsapi.InvalidParameterException("Invalid identifier: Unexpected ARN %s", r)
 	}
 	return r, nil
