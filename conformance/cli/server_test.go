@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -42,15 +44,15 @@ func theServer(ts *testscript.TestScript) *server { return ts.Value(serverKey{})
 func anonymous(ts *testscript.TestScript) bool { return theServer(ts).anonymous }
 
 // remitServe starts the script's server on a free port and waits until it is
-// ready. It keeps its state in $WORK/.remit; the script ends it.
+// ready. Its state is temporary, so that it also takes its bridge along when the
+// script ends it.
 func remitServe(ts *testscript.TestScript, neg bool, args []string) {
 	s := theServer(ts)
 	if neg || s.started {
 		ts.Fatalf("usage: remit-serve [FLAGS], once")
 	}
 	s.started = true
-	data := ts.MkAbs(".remit")
-	all := append([]string{"serve", "--listen", "127.0.0.1:0", "--account", account, "--data", data}, args...)
+	all := append([]string{"serve", "--listen", "127.0.0.1:0", "--account", account}, args...)
 	if !contains(args, "--runtime") {
 		all = append(all, "--runtime", "none")
 	}
@@ -93,7 +95,7 @@ func remitServe(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("remit serve was not ready within %s:\n%s%s", startWithin, banner, errs)
 	}
 	ts.Logf("%s", banner)
-	env := readEnv(ts, data)
+	env := readEnv(ts)
 	s.endpoint = env["AWS_ENDPOINT_URL"]
 	s.root = credentials{keyID: env["AWS_ACCESS_KEY_ID"], secret: env["AWS_SECRET_ACCESS_KEY"]}
 	for k, v := range env {
@@ -105,9 +107,20 @@ func remitServe(ts *testscript.TestScript, neg bool, args []string) {
 	s.use(ts, s.root)
 }
 
-// readEnv is what `eval "$(remit env --data DIR)"` would set.
-func readEnv(ts *testscript.TestScript, data string) map[string]string {
-	out, err := exec.Command(remit, "env", "--data", data).Output()
+// readEnv is what `eval "$(remit env)"` would set. remit env looks for the
+// default port; the server under test left the same on a port of its own.
+func readEnv(ts *testscript.TestScript) map[string]string {
+	found, err := filepath.Glob(filepath.Join(ts.Getenv("HOME"), ".cache", "remit", "server-*.json"))
+	ts.Check(err)
+	if len(found) != 1 {
+		ts.Fatalf("remit serve left %q for remit env, want one file", found)
+	}
+	dir := filepath.Join(ts.Getenv("HOME"), "env")
+	text, err := os.ReadFile(found[0])
+	ts.Check(err)
+	ts.Check(os.Mkdir(dir, 0o700))
+	ts.Check(os.WriteFile(filepath.Join(dir, "environment.json"), text, 0o600))
+	out, err := exec.Command(remit, "env", "--data", dir).Output()
 	ts.Check(err)
 	env := map[string]string{}
 	for line := range strings.Lines(string(out)) {
