@@ -92,8 +92,10 @@ func (s *Service) Disconnect(ctx context.Context, i *Instance, connection string
 	})
 }
 
-// FailToStart stops a task that never reached its host.
-func (s *Service) FailToStart(ctx context.Context, t *Task, reason string) error {
+// FailToStart stops a task that cannot be delivered. One that may have reached
+// its host, on an earlier connection, is STOPPED only when the host says so:
+// its containers may be running.
+func (s *Service) FailToStart(ctx context.Context, t *Task, reason string, reached bool) error {
 	return s.Store.Update(ctx, t.Shard(), func(tx *store.Tx) error {
 		e, ok := tasks.Edit(tx, t.key())
 		if !ok || e.Status() == StatusStopped {
@@ -101,7 +103,9 @@ func (s *Service) FailToStart(ctx context.Context, t *Task, reason string) error
 		}
 		now := s.Clock.Now()
 		wantStopped(e, ecsapi.TaskStopCodeTaskFailedToStart, reason, now)
-		s.finish(e, now)
+		if !reached && e.Status() == StatusPending {
+			s.finish(e, now)
+		}
 		tasks.Put(tx, e.key(), e)
 		return nil
 	})

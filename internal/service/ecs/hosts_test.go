@@ -191,6 +191,33 @@ func TestRolesAtThePush(t *testing.T) {
 	}
 }
 
+// TestRolesAtTheSecondPush: a task that its host has been sent, and has not
+// reported yet, loses its role. It ends at the host, not in the documents alone.
+func TestRolesAtTheSecondPush(t *testing.T) {
+	w := newWorld(t, nil)
+	arn := *w.run(runInput(w.fargate("web", nil))).TaskArn
+	a := w.newAgent(w.hostConfig(), "fargate")
+	a.passive = true
+	a.connect(true)
+	a.payload(0)
+	_ = a.conn.CloseNow()
+	<-a.closed
+	w.Delete("arn:aws:iam::" + testkit.Account + ":role/exec")
+	a.connect(true)
+	if got := a.payload(1); got["desiredStatus"] != "STOPPED" || got["arn"] != arn {
+		t.Errorf("the host was sent %s", show(got))
+	}
+	if got := w.describe("default", arn); *got.LastStatus == "STOPPED" || *got.DesiredStatus != "STOPPED" {
+		t.Errorf("the host has not said that the task has stopped: %s", show(got))
+	}
+	if err := a.submit(arn, "STOPPED", nil); err != nil {
+		t.Fatal(err)
+	}
+	if task := w.until("default", arn, "STOPPED"); !strings.HasPrefix(*task.StoppedReason, "ECS was unable to assume") {
+		t.Errorf("task: %s", show(task))
+	}
+}
+
 // TestReconnect: a manifest with a higher number each time, what the agent
 // should not run is stopped, credentials come again where the agent lost them.
 func TestReconnect(t *testing.T) {

@@ -72,9 +72,10 @@ func (se *session) start(ctx context.Context, r reader, t *ecs.Task, d *delivery
 	if err := se.mayPush(); err != nil {
 		return err
 	}
+	_, reached := se.refreshAt(t.ARN(), roleApplication) // set with the first payload
 	def, ok := ecs.DefinitionOf(r, t)
 	if !ok {
-		return se.ECS.FailToStart(ctx, t, "TaskFailedToStart: the task definition no longer exists")
+		return se.ECS.FailToStart(ctx, t, "TaskFailedToStart: the task definition no longer exists", reached)
 	}
 	var task, execution *roleCredentials
 	var taskErr, executionErr error
@@ -92,7 +93,7 @@ func (se *session) start(ctx context.Context, r reader, t *ecs.Task, d *delivery
 		se.log.Warn("hosts: role not assumed", "task", t.ARN(), "role", f.role, "error", f.err)
 		var refusal *api.Error
 		if errors.As(f.err, &refusal) && refusal.Fault == api.FaultClient {
-			return se.ECS.FailToStart(ctx, t, ecs.CannotAssume(f.role))
+			return se.ECS.FailToStart(ctx, t, ecs.CannotAssume(f.role), reached)
 		}
 		d.retryAt = now.Add(retry) // our own trouble is no reason to give the task up
 		return nil
