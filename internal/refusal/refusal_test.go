@@ -185,7 +185,7 @@ func (j *judge) denied(t *testing.T, a answer, who *role) (grant, bool) {
 		t.Errorf("%v: the code is %s", g, a.code)
 	}
 	m := deniedText.FindStringSubmatch(message)
-	if m == nil || m[1] != who.session || m[2] != ask.Action || m[5] != ask.Action || m[3] != ask.Resource && m[3] != "" {
+	if m == nil || m[1] != who.session || m[2] != ask.Action || m[5] != ask.Action || !names(m[3], ask.Resource) && m[3] != "" {
 		t.Errorf("%v was refused with the words\n%s", g, message)
 	}
 	if m != nil && m[4] == "role trust" && ask.Action != "sts:AssumeRole" { // a role that does not exist trusts nobody
@@ -423,4 +423,14 @@ func (j *judge) removals(t *testing.T, n int) {
 	if a := j.call(t, j.caller.cfg, j.op, in); a.err != nil {
 		t.Errorf("with all of %v: %v", grants, a)
 	}
+}
+
+// names says whether a refusal's words name a resource: by its ARN, or as IAM
+// does, by kind and name ("role app"), a policy by kind and ARN.
+func names(words, resource string) bool {
+	if words == resource || words == "policy "+resource {
+		return true
+	}
+	kind, name, ok := strings.Cut(words, " ")
+	return ok && strings.HasPrefix(resource, "arn:aws:iam:") && strings.Contains(resource, ":"+kind+"/") && strings.HasSuffix(resource, "/"+name)
 }

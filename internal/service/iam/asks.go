@@ -45,6 +45,20 @@ const (
 	iamResourceTag = "iam:resourcetag/"
 )
 
+// named words a refusal as IAM does where a name or an ARN in the request says
+// which entity is meant: by what was given, not by an ARN with the path.
+//
+// Observed: "iam:GetRole on resource: role NAME"
+// (https://github.com/aws/aws-cdk/issues/27067), "iam:GetUser on resource: user
+// NAME" (https://github.com/aws-samples/rancher-on-aws-workshop/issues/28),
+// "iam:GetPolicy on resource: policy ARN"
+// (https://github.com/kubernetes-sigs/cluster-api-provider-aws/issues/5254).
+func named(kind, as string) func(*authz.Verdict) *api.Error {
+	return func(v *authz.Verdict) *api.Error {
+		return api.AccessDenied(v.Decision.Message(v.Principal.ARN, v.Ask.Action, kind+" "+as))
+	}
+}
+
 func one(action, resource string, k keys) []authz.Ask {
 	return []authz.Ask{{Action: action, Resource: resource, Keys: k}}
 }
@@ -64,7 +78,7 @@ var bounded = map[string]bool{
 // about asks for the call's own action on a role or user: with its path where
 // it exists, else as if it stood at the root.
 func about(c *gateway.Call, n noun, name string) authz.Ask {
-	ask := authz.Ask{Action: c.Op.Action(), Keys: keys{}}
+	ask := authz.Ask{Action: c.Op.Action(), Keys: keys{}, Refuse: named(n.word, name)}
 	e, ok := n.get(c.Tx, gateway.Global(c.Account), name)
 	if !ok {
 		ask.Resource = n.arn(c.Account, "/", name)

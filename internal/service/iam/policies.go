@@ -36,7 +36,7 @@ func aboutPolicy(c *gateway.Call, policyARN *string) ([]authz.Ask, error) {
 	if err := checkPolicyARN(policyARN); err != nil {
 		return nil, err
 	}
-	ask := authz.Ask{Action: c.Op.Action(), Resource: api.Value(policyARN), Keys: keys{}}
+	ask := authz.Ask{Action: c.Op.Action(), Resource: api.Value(policyARN), Keys: keys{}, Refuse: named("policy", api.Value(policyARN))}
 	if isAWSManaged(ask.Resource) {
 		ask.Account = c.Account
 	}

@@ -133,7 +133,7 @@ func (s *Service) mayUpdateUser(c *gateway.Call, in *iamapi.UpdateUserInput) ([]
 		return nil, err
 	}
 	if now := userNoun.arn(c.Account, path, name); now != ask.Resource {
-		ask.Resource = now
+		ask.Resource, ask.Refuse = now, named(userNoun.word, name)
 		asks = append(asks, ask)
 	}
 	return asks, nil
