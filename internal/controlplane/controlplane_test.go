@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/remit-ecs/remit/internal/controlplane"
@@ -74,6 +76,27 @@ func TestReset(t *testing.T) {
 	}
 	if code, _ := get(t, "GET", s.Endpoint()+"/_remit/reset"); code != 405 {
 		t.Errorf("GET: %d", code)
+	}
+}
+
+// TestBucketsLikeListeners: buckets may be named like the paths of the other
+// listeners on the port.
+func TestBucketsLikeListeners(t *testing.T) {
+	s := whole.Start(t, nil)
+	ctx := context.Background()
+	c := s3.NewFromConfig(s.Root(), func(o *s3.Options) { o.UsePathStyle = true })
+	key := "ws"
+	for _, bucket := range []string{"acs", "tcs"} {
+		if _, err := c.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &bucket, CreateBucketConfiguration: &types.CreateBucketConfiguration{LocationConstraint: "eu-west-1"}}); err != nil {
+			t.Errorf("%s: %v", bucket, err)
+			continue
+		}
+		if _, err := c.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader("x")}); err != nil {
+			t.Errorf("%s/%s: %v", bucket, key, err)
+		}
+		if _, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key}); err != nil {
+			t.Errorf("%s/%s: %v", bucket, key, err)
+		}
 	}
 }
 

@@ -26,7 +26,7 @@ func (cp *ControlPlane) handler() http.Handler {
 			cp.reset(w, r)
 		case strings.HasPrefix(path, "/_remit/"):
 			http.NotFound(w, r)
-		case strings.HasPrefix(path, "/acs/") || strings.HasPrefix(path, "/tcs/"):
+		case (path == "/acs/ws" || path == "/tcs/ws") && r.Header.Get("Upgrade") != "":
 			hosts.ServeHTTP(w, r)
 		case (path == "/v2" || strings.HasPrefix(path, "/v2/")) && !signed(r):
 			registry.ServeHTTP(w, r)
