@@ -393,6 +393,38 @@ func TestTelemetry(t *testing.T) {
 	}
 }
 
+// TestTelemetryEnds: what was allowed at the handshake is asked again.
+func TestTelemetryEnds(t *testing.T) {
+	w := newWorld(t, nil)
+	for name, end := range map[string]func(a *agent){
+		"permission": func(*agent) { w.Role("permission", "", testkit.Allow("*", "ecs:Poll")) },
+		"role":       func(*agent) { w.Delete("arn:aws:iam::" + testkit.Account + ":role/role") },
+		"deregistered": func(a *agent) {
+			if _, err := w.root.DeregisterContainerInstance(t.Context(), &awsecs.DeregisterContainerInstanceInput{ContainerInstance: &a.arn, Force: aws.Bool(true)}); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		w.Role(name, "", hostRole)
+		a := w.newAgent(w.Session(name, "i-1", time.Hour), "default")
+		conn, _, err := a.dial("/tcs/ws", url.Values{"cluster": {"default"}, "containerInstance": {a.arn}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		end(a)
+		if err := conn.Write(t.Context(), websocket.MessageText, []byte(`{"type":"PublishMetricsRequest","message":{"metadata":{}}}`)); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		_, b, err := conn.Read(ctx)
+		cancel()
+		if websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+			t.Errorf("%s: answered %s, %v", name, b, err)
+		}
+		_ = conn.CloseNow()
+	}
+}
+
 // TestEnded: the task role's session ends with the task, the execution role's
 // when the task is removed; other sessions of these roles live on.
 func TestEnded(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/remit-ecs/remit/internal/gateway"
 	"github.com/remit-ecs/remit/internal/service/ecs"
 )
 
@@ -22,7 +23,7 @@ var telemetryAcks = map[string]string{
 // of containers travels on no other way, and is kept.
 func (s *Server) serveTCS(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	_, inst, no := s.admit(r, opTelemetry, q.Get("cluster"), q.Get("containerInstance"))
+	call, inst, no := s.admit(r, opTelemetry, q.Get("cluster"), q.Get("containerInstance"))
 	if no != nil {
 		no.write(w)
 		return
@@ -46,6 +47,10 @@ func (s *Server) serveTCS(w http.ResponseWriter, r *http.Request) {
 		_, b, err := conn.Read(rctx)
 		done()
 		if err != nil {
+			return
+		}
+		if !s.mayReport(ctx, call, inst) {
+			_ = conn.Close(websocket.StatusPolicyViolation, "not authorized to perform: ecs:StartTelemetrySession")
 			return
 		}
 		kind, report, err := decodeTelemetry(b)
@@ -75,4 +80,15 @@ func (s *Server) serveTCS(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
+}
+
+// mayReport asks again whether the host may report, as of now: it may have been
+// deregistered since the handshake, or have lost its session or its permission.
+func (s *Server) mayReport(ctx context.Context, call *gateway.Call, inst *ecs.Instance) bool {
+	v := s.Gateway.Store.View(ctx)
+	now, ok := ecs.FindInstance(v, inst.ARN())
+	if v.Err() != nil || !ok || now.Status == "INACTIVE" || now.Principal != call.Principal.ARN {
+		return false
+	}
+	return s.Gateway.Ask(call, func(*gateway.Call) string { return inst.Shard() }, rule(opTelemetry, inst.ARN(), inst.ClusterARN())) == nil
 }
