@@ -27,10 +27,10 @@ func checkTags(tags []ecsapi.Tag) error {
 			return ecsapi.InvalidParameterException("Tag values must have at most 256 characters.")
 		case strings.HasPrefix(strings.ToLower(k), "aws:"):
 			return ecsapi.InvalidParameterException("Tag keys must not begin with aws:, which is reserved.")
-		case seen[k]:
+		case seen[strings.ToLower(k)]:
 			return ecsapi.InvalidParameterException("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
 		}
-		seen[k] = true
+		seen[strings.ToLower(k)] = true
 	}
 	return nil
 }
@@ -145,11 +145,13 @@ func (s *Service) tagResource(c *gateway.Call, in *ecsapi.TagResourceInput) (*ec
 	return &ecsapi.TagResourceOutput{}, nil
 }
 
-// mergeTags adds tags, replacing values of keys that are there.
+// mergeTags adds tags, replacing those that are there. Condition keys have no
+// case: of two tags that differ in it alone a policy would see one and its
+// reader mean the other, so no resource has both.
 func mergeTags(old, add []ecsapi.Tag) []ecsapi.Tag {
 	out := slices.Clone(old)
 	for _, t := range add {
-		i := slices.IndexFunc(out, func(o ecsapi.Tag) bool { return api.Value(o.Key) == api.Value(t.Key) })
+		i := slices.IndexFunc(out, func(o ecsapi.Tag) bool { return strings.EqualFold(api.Value(o.Key), api.Value(t.Key)) })
 		if i < 0 {
 			out = append(out, t)
 		} else {
