@@ -98,7 +98,7 @@ func (s *server) said() string {
 }
 
 // startServer runs remit serve on a free port and returns when it is ready.
-// It is killed with the test, if it still runs then.
+// It ends with the test, if it still runs then.
 func startServer(t *testing.T, dir machineDir, args ...string) *server {
 	t.Helper()
 	return startServerEnv(t, dir, nil, args...)
@@ -127,7 +127,13 @@ func startServerEnv(t *testing.T, dir machineDir, env []string, args ...string) 
 		close(s.ended)
 	}()
 	t.Cleanup(func() {
-		s.kill()
+		// Killed, it would leave its bridge and firewall table to the machine.
+		_ = s.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-s.ended:
+		case <-time.After(8 * time.Second):
+			s.kill()
+		}
 		if t.Failed() {
 			t.Logf("remit serve %s said:\n%s", strings.Join(args, " "), s.said())
 		}
