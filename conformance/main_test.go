@@ -18,7 +18,7 @@ import (
 
 // remit is the binary under test, and app the example's image as a tarball, so
 // that tests need no compiler once they run.
-var remit, app, buildTags string
+var remit, app string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {

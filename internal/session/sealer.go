@@ -53,7 +53,9 @@ const KeySize = 32
 // The refusals of Open, with AWS's texts. Whatever else is wrong with a token
 // is ErrInvalid: the caller learns no more.
 var (
+	//lint:ignore ST1005 AWS's text
 	ErrInvalid = errors.New("The security token included in the request is invalid.")
+	//lint:ignore ST1005 AWS's text
 	ErrExpired = errors.New("The security token included in the request is expired")
 )
 

@@ -66,6 +66,7 @@ func TestEncodeMetadataNames(t *testing.T) {
 	if err := wire.EncodeOutput(s3api.HeadObject.Info, w, "id", out); err != nil {
 		t.Fatal(err)
 	}
+	//lint:ignore SA1008 S3 clients want user metadata in lower case
 	if v := w.Header()["x-amz-meta-color"]; len(v) != 1 || v[0] != "blue" {
 		t.Errorf("%v", w.Header())
 	}

@@ -29,11 +29,13 @@ func random(n int) []byte {
 func TestManager(t *testing.T) {
 	k, c := start(t)
 	content := random(16*mib + 17)
+	//lint:ignore SA1019 deprecated upstream, and what programs use
 	_, err := manager.NewUploader(c).Upload(ctx, &s3.PutObjectInput{Bucket: aws.String("data"), Key: aws.String("big"), Body: bytes.NewReader(content), ContentType: aws.String("application/x-big")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := manager.NewWriteAtBuffer(nil)
+	//lint:ignore SA1019 deprecated upstream, and what programs use
 	if _, err := manager.NewDownloader(c).Download(ctx, w, &s3.GetObjectInput{Bucket: aws.String("data"), Key: aws.String("big")}); err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ func TestSessionPolicies(t *testing.T) {
 	in := request(role)
 	in.Policy = aws.String(testkit.Allow("*", "iam:ListRoles"))
 	out, err := awssts.NewFromConfig(caller).AssumeRole(ctx, in)
+	//lint:ignore SA1019 clients still read it
 	if err != nil || out.PackedPolicySize == nil || *out.PackedPolicySize < 1 || *out.PackedPolicySize > 20 {
 		t.Fatalf("%+v %v", out, err)
 	}
@@ -108,6 +109,7 @@ func TestTagsAndSourceIdentity(t *testing.T) {
 	in = tagged(first)
 	in.SourceIdentity = aws.String("alice")
 	out, err := client.AssumeRole(ctx, in)
+	//lint:ignore SA1019 clients still read it
 	if err != nil || aws.ToString(out.SourceIdentity) != "alice" || out.PackedPolicySize == nil {
 		t.Fatalf("%+v %v", out, err)
 	}
