@@ -56,6 +56,18 @@ func (g *Gateway) Ask(c *Call, home func(*Call) string, rule func(*Call) ([]auth
 	return err
 }
 
+// Refused records that a listener turned credentials down which are not AWS's
+// signatures (the password of a registry), and returns the refusal, or what
+// keeps it out of the trail.
+func (g *Gateway) Refused(r *http.Request, s *api.Service, refusal *api.Error) *api.Error {
+	c := g.arrive(r)
+	c.Op = &api.OpInfo{Service: s, Method: r.Method, Input: -1, Output: -1}
+	if err := g.recordAlone(c, nil, nil, refusal); err != nil {
+		return err
+	}
+	return refusal
+}
+
 // stillGood refuses credentials that a new request could not be signed with.
 func (g *Gateway) stillGood(c *Call) *api.Error {
 	p := c.Principal

@@ -33,6 +33,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/remit-ecs/remit/internal/api"
+	"github.com/remit-ecs/remit/internal/api/ecrapi"
 	"github.com/remit-ecs/remit/internal/gateway"
 	"github.com/remit-ecs/remit/internal/session"
 )
@@ -157,12 +159,24 @@ func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request) (*session
 	if p := h.gateway.Unchecked(); ok && p != nil {
 		return p, nil
 	}
-	if ok && user == "AWS" {
-		p, err := h.ecr.OpenToken(password)
-		switch {
-		case err == nil:
-			return p, nil
-		case errors.Is(err, session.ErrExpired):
+	if ok {
+		err := session.ErrInvalid
+		if user == "AWS" {
+			var p *session.Principal
+			if p, err = h.ecr.OpenToken(password); err == nil {
+				return p, nil
+			}
+		}
+		// Engines ask without a password first, to learn that they need one;
+		// only what they then claim to be is worth a record.
+		refusal := api.InvalidClientToken()
+		if errors.Is(err, session.ErrExpired) {
+			refusal = api.ExpiredToken()
+		}
+		if e := h.gateway.Refused(r, ecrapi.BatchGetImage.Info.Service, refusal); e.Fault == api.FaultServer {
+			return nil, refuse(http.StatusServiceUnavailable, "UNAVAILABLE", e.Message)
+		}
+		if errors.Is(err, session.ErrExpired) {
 			return nil, refuse(http.StatusForbidden, "DENIED", "Your authorization token has expired. Reauthenticate and try again.")
 		}
 	}
