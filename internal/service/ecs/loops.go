@@ -286,6 +286,8 @@ const lateLogs = 2 * time.Minute
 
 // Ended implements session.Revoker: the task role's session ends at STOPPED
 // (AWS lets it run out), the execution role's when the task is removed.
+// Sessions of other roles that the task has assumed live on, as on AWS, for an
+// hour at most: chained sessions last no longer.
 func (s *Service) Ended(p *session.Principal) bool {
 	if p.Type != session.AssumedRole || len(p.SessionName) != 32 {
 		return false
