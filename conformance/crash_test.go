@@ -495,7 +495,7 @@ func TestCrashSweepsTemporary(t *testing.T) {
 // sockets are open.
 func TestStopWithTask(t *testing.T) {
 	needContainers(t)
-	for _, mode := range []string{"polite"} {
+	for _, mode := range []string{"polite", "stubborn"} {
 		t.Run(mode, func(t *testing.T) {
 			dir := newMachineDir(t)
 			s, _, bridge := serverWithTask(t, dir, mode)

@@ -8,6 +8,7 @@ package controlplane
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -80,26 +81,27 @@ type Options struct {
 // ControlPlane is a running server.
 type ControlPlane struct {
 	Options
-	data      string
-	lock      *dataLock
-	temp      bool
-	store     *store.Store
-	blobs     *blob.Store
-	gateway   *gateway.Gateway
-	services  services
-	hostMu    sync.Mutex // guards host
-	host      *host
-	machine   *machine
-	subnet    netip.Prefix // of the tasks; not valid where they have no network of their own
-	root      rootKey
-	endpoint  string
-	servers   []*http.Server
-	failed    chan error
-	warnings  []string
-	isolation string // for the banner
-	stop      context.CancelFunc
-	loopCtx   context.Context // of the background work
-	loops     sync.WaitGroup
+	data        string
+	lock        *dataLock
+	temp        bool
+	store       *store.Store
+	blobs       *blob.Store
+	gateway     *gateway.Gateway
+	services    services
+	certificate *tls.Certificate // nil serves plain http
+	hostMu      sync.Mutex       // guards host
+	host        *host
+	machine     *machine
+	subnet      netip.Prefix // of the tasks; not valid where they have no network of their own
+	root        rootKey
+	endpoint    string
+	servers     []*http.Server
+	failed      chan error
+	warnings    []string
+	isolation   string // for the banner
+	stop        context.CancelFunc
+	loopCtx     context.Context // of the background work
+	loops       sync.WaitGroup
 }
 
 // Start brings a control plane up; when it returns, requests are answered.
@@ -115,6 +117,13 @@ func Start(ctx context.Context, o Options) (_ *ControlPlane, err error) {
 			_ = cp.Close(closeCtx)
 		}
 	}()
+	if o.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(o.TLSCert, o.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
+		cp.certificate = &pair
+	}
 	if err := cp.openData(); err != nil {
 		return nil, err
 	}
@@ -344,8 +353,9 @@ func (cp *ControlPlane) serve(l net.Listener, h http.Handler) {
 	cp.servers = append(cp.servers, s)
 	cp.loops.Go(func() {
 		var err error
-		if cp.TLSCert != "" {
-			err = s.ServeTLS(l, cp.TLSCert, cp.TLSKey)
+		if cp.certificate != nil {
+			s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*cp.certificate}, MinVersion: tls.VersionTLS12}
+			err = s.ServeTLS(l, "", "")
 		} else {
 			err = s.Serve(l)
 		}
@@ -362,7 +372,7 @@ func (cp *ControlPlane) Close(ctx context.Context) error {
 	var errs []error
 	cp.hostMu.Lock()
 	if cp.host != nil {
-		errs = append(errs, cp.host.stop(ctx))
+		errs = append(errs, cp.host.stop(ctx, cp.machine.runtime))
 		cp.host = nil
 		cp.machine.close()
 	}

@@ -96,15 +96,27 @@ func (cp *ControlPlane) startHost(ctx context.Context, m *machine) (*host, error
 }
 
 // stop ends the agent. The machine stays as it is.
-func (h *host) stop(ctx context.Context) error {
+func (h *host) stop(ctx context.Context, rt runtime.Runtime) error {
 	h.cancel()
 	select {
 	case err := <-h.done:
 		return err
+	case <-time.After(stopPatience):
+	}
+	// Containers that do not care for SIGTERM: closing the runtime ends them,
+	// and so the agent's wait for them.
+	err := rt.Close()
+	select {
+	case aerr := <-h.done:
+		return errors.Join(err, aerr)
 	case <-ctx.Done():
-		return errors.New("the built-in host did not stop in time")
+		return errors.Join(err, errors.New("the built-in host did not stop in time"))
 	}
 }
+
+// stopPatience is how long containers have for their own end when the server
+// stops; it has five seconds for everything.
+const stopPatience = 2 * time.Second
 
 // ensureHostRole makes the host's role by the same calls that a user makes, as
 // the reserved account's root.

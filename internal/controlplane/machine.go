@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -25,10 +26,36 @@ type machine struct {
 	networker *network.Networker // nil: tasks share the host's network
 	warnings  []string
 	err       error
+	open      func() (runtime.Runtime, error)
+}
+
+// start opens the runtime, and sweeps the containers of a predecessor: a killed
+// server's, or this one's before a reset.
+func (m *machine) start(ctx context.Context) error {
+	if m.runtime != nil {
+		if err := m.runtime.Close(); err != nil {
+			return err
+		}
+	}
+	rt, err := m.open()
+	if err != nil {
+		return err
+	}
+	if err := rt.Sweep(ctx); err != nil {
+		return fmt.Errorf("sweep containers of a predecessor: %w", err)
+	}
+	m.runtime = rt
+	return nil
 }
 
 func (m *machine) close() {
-	if m != nil && m.networker != nil {
+	if m == nil {
+		return
+	}
+	if m.runtime != nil {
+		_ = m.runtime.Close() // again, where a container had to be ended by it
+	}
+	if m.networker != nil {
 		_ = m.networker.Close()
 	}
 }
@@ -69,15 +96,11 @@ func (cp *ControlPlane) prepareMachine() *machine {
 
 func (cp *ControlPlane) useEmbedded(ctx context.Context, m *machine, isolation runtime.Isolation) error {
 	cp.sweepAbandoned(ctx, isolation)
-	rt, err := openEmbedded(cp, cp.data)
-	if err != nil {
+	m.open = func() (runtime.Runtime, error) { return openEmbedded(cp, cp.data) }
+	if err := m.start(ctx); err != nil {
 		return err
 	}
-	if err := rt.Sweep(ctx); err != nil {
-		return fmt.Errorf("sweep containers of a killed predecessor: %w", err)
-	}
-	m.runtime = rt
-	m.warnings = append(m.warnings, rt.Info().Warnings...)
+	m.warnings = append(m.warnings, m.runtime.Info().Warnings...)
 	if isolation != runtime.IsolationContainer {
 		return nil
 	}
@@ -102,15 +125,13 @@ func openEmbedded(cp *ControlPlane, data string) (runtime.Runtime, error) {
 }
 
 func (cp *ControlPlane) useProcess(ctx context.Context, m *machine) error {
-	rt, err := process.New(process.Options{Root: filepath.Join(cp.data, "host", "runtime"), Logger: cp.Log})
-	if err != nil {
+	m.open = func() (runtime.Runtime, error) {
+		return process.New(process.Options{Root: filepath.Join(cp.data, "host", "runtime"), Logger: cp.Log})
+	}
+	if err := m.start(ctx); err != nil {
 		return err
 	}
-	if err := rt.Sweep(ctx); err != nil {
-		return err
-	}
-	m.runtime = rt
-	m.warnings = append(m.warnings, rt.Info().Warnings...)
+	m.warnings = append(m.warnings, m.runtime.Info().Warnings...)
 	m.warnings = append(m.warnings, "NOTHING IS ISOLATED: tasks are plain child processes of this user and can read each other's credentials")
 	return nil
 }
@@ -119,6 +140,12 @@ func (cp *ControlPlane) useProcess(ctx context.Context, m *machine) error {
 // killed: their temporary directories are there, this user's own, and nobody
 // holds the lock.
 func (cp *ControlPlane) sweepAbandoned(ctx context.Context, isolation runtime.Isolation) {
+	if isolation == runtime.IsolationContainer {
+		gone := func(stateDir string) bool { _, err := os.Stat(stateDir); return errors.Is(err, fs.ErrNotExist) }
+		if err := network.SweepAbandoned(ctx, bridgePrefix, gone); err != nil {
+			cp.Log.Warn("abandoned task networks could not be swept", "error", err)
+		}
+	}
 	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), tempPrefix+"*"))
 	if err != nil {
 		return
@@ -161,11 +188,14 @@ func (cp *ControlPlane) sweepDir(ctx context.Context, dir string, isolation runt
 	return n.Close()
 }
 
+// bridgePrefix begins the names of our bridges.
+const bridgePrefix = "remit"
+
 // bridgeName names the bridge, the firewall table and the cgroup of a data
 // directory: the same after a restart, another for every other server.
 func bridgeName(data string) string {
 	sum := sha256.Sum256([]byte(data))
-	return "remit" + hex.EncodeToString(sum[:4])
+	return bridgePrefix + hex.EncodeToString(sum[:4])
 }
 
 func (cp *ControlPlane) port() (uint16, error) {

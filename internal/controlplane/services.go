@@ -93,7 +93,7 @@ func (cp *ControlPlane) resetState(ctx context.Context) error {
 	cp.hostMu.Lock()
 	defer cp.hostMu.Unlock()
 	if cp.host != nil {
-		if err := cp.host.stop(ctx); err != nil {
+		if err := cp.host.stop(ctx, cp.machine.runtime); err != nil {
 			return err
 		}
 		cp.host = nil
@@ -106,6 +106,9 @@ func (cp *ControlPlane) resetState(ctx context.Context) error {
 	}
 	// What the agent remembers is of a world that is gone.
 	if err := os.RemoveAll(filepath.Join(cp.data, "host", "agent")); err != nil {
+		return err
+	}
+	if err := cp.machine.start(ctx); err != nil {
 		return err
 	}
 	var err error

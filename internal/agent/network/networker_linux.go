@@ -95,6 +95,13 @@ func New(o Options) (_ *Networker, err error) {
 		return nil, err
 	}
 
+	if o.StateDir != "" {
+		// Whoever finds the bridge later can tell whether it is abandoned.
+		if err := n.host.LinkSetAlias(n.bridge, o.StateDir); err != nil {
+			n.log.Debug("network: the bridge does not say whose it is", "error", err)
+		}
+	}
+
 	// The firewall before forwarding: no packet passes unfiltered.
 	firewall, warnings, failure := newFirewall(o.Bridge, n.subnet, n.gateway, o.HostPorts)
 	if failure != nil {

@@ -32,3 +32,6 @@ func (n *Networker) Sweep(context.Context) error { return nil }
 
 // Close does nothing.
 func (n *Networker) Close() error { return nil }
+
+// SweepAbandoned does nothing: nothing can be left over.
+func SweepAbandoned(context.Context, string, func(string) bool) error { return nil }

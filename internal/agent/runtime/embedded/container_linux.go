@@ -43,12 +43,13 @@ func init() {
 
 // driver makes containers with libcontainer.
 type driver struct {
-	opts     Options
-	rootless bool   // in a user namespace, without cgroups and overlayfs
-	cgroup   string // parent of everything this state root makes
-	store    *image.Store
-	overlay  bool
-	info     runtime.Info
+	opts      Options
+	rootless  bool   // in a user namespace, without cgroups and overlayfs
+	cgroup    string // parent of everything this state root makes
+	ownParent bool   // the parent of cgroup was named for this runtime alone
+	store     *image.Store
+	overlay   bool
+	info      runtime.Info
 
 	mu     sync.Mutex
 	groups map[string]*group
@@ -87,9 +88,10 @@ func newContainers(o Options, v Verdict) (runtime.Runtime, error) {
 		return nil, err
 	}
 	d.cgroup = path.Join("/", o.CgroupParent, key)
+	d.ownParent = o.CgroupParent != sharedParent
 	if d.rootless {
 		// Relative, which is to the agent's own.
-		d.cgroup = "remit-" + key
+		d.cgroup, d.ownParent = "remit-"+key, false
 	}
 	return supervisor.New(o.Root, d.store, d, unlock), nil
 }
@@ -149,8 +151,11 @@ func (d *driver) Info() runtime.Info { return d.info }
 
 // Close implements supervisor.Driver.
 func (d *driver) Close() error {
-	// Nothing but an empty parent by now, and without root perhaps not that.
-	removeCgroup(d.cgroup)
+	// Nothing but empty parents by now, and without root perhaps not that.
+	_ = removeCgroup(d.cgroup)
+	if d.ownParent {
+		_ = removeCgroup(path.Dir(d.cgroup))
+	}
 	return nil
 }
 

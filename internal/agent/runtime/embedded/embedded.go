@@ -38,6 +38,9 @@ import (
 	"github.com/remit-ecs/remit/internal/agent/runtime"
 )
 
+// sharedParent is the cgroup below which containers live where no other is named.
+const sharedParent = "/remit"
+
 // Options configure the runtime.
 type Options struct {
 	// Root is the state directory; see package supervisor for what is in it.
@@ -70,7 +73,7 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	o.Root = abs
 	if o.CgroupParent == "" {
-		o.CgroupParent = "/remit"
+		o.CgroupParent = sharedParent
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
