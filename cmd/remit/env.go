@@ -117,7 +117,9 @@ func writePrivate(name string, text []byte) error {
 func runFile(port string) (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		dir = filepath.Join(os.TempDir(), fmt.Sprintf("remit-%d", os.Getuid()))
+		// Nowhere else: in a directory that others can write to, another user
+		// could leave an environment for this one to evaluate.
+		return "", fmt.Errorf("no place for the environment of a server: %w (remit env --data DIR needs none)", err)
 	}
 	return filepath.Join(dir, "remit", "server-"+port+".json"), nil
 }

@@ -222,7 +222,7 @@ func keys(p *session.Principal, tags map[string]string, f *Facts, ask *Ask, owne
 	}
 	m["aws:currenttime"] = one(f.Time.UTC().Format("2006-01-02T15:04:05Z"))
 	m["aws:epochtime"] = one(strconv.FormatInt(f.Time.Unix(), 10))
-	m["aws:securetransport"] = one(strconv.FormatBool(f.TLS))
+	m["aws:securetransport"] = one(strconv.FormatBool(f.TLS || p.Type == session.Service)) // services speak TLS to each other
 	set("aws:useragent", f.UserAgent)
 	set("aws:requestedregion", f.Region)
 	set("aws:resourceaccount", owner)

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/remit-ecs/remit/internal/api"
@@ -183,6 +184,9 @@ func (g *Gateway) decide(c *Call, asks []authz.Ask) error {
 		return api.AccessDenied("the operation asked for nothing: " + c.Op.Action())
 	}
 	for _, ask := range asks {
+		if err := ambiguousTags(ask.Keys["aws:tagkeys"]); err != nil {
+			return err
+		}
 		v := g.Authz.Decide(c.Tx, c.Principal, &c.facts, ask)
 		c.asked = append(c.asked, v)
 		if !v.Allowed && g.Mode == Strict {
@@ -340,4 +344,19 @@ func arnOf(p *session.Principal) string {
 		return ""
 	}
 	return p.ARN
+}
+
+// ambiguousTags refuses tags whose names differ only in case: condition keys
+// know no case, so a policy on aws:RequestTag/team could not tell which of
+// "team" and "Team" it is about.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-requesttag
+func ambiguousTags(names []string) error {
+	for i, a := range names {
+		for _, b := range names[:i] {
+			if strings.EqualFold(a, b) {
+				return api.Validation("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+			}
+		}
+	}
+	return nil
 }

@@ -37,6 +37,7 @@ const (
 	maxPage = 50   // https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
 	scan    = 1000 // records read at a time
 	budget  = 20 * scan
+	settled = 3 * time.Second // records of calls that ended together may be out of order by less
 )
 
 // lookupEvents answers with the newest events first. Unlike AWS's, the answer
@@ -79,7 +80,10 @@ func (s *Service) lookupEvents(c *gateway.Call, in *cloudtrailapi.LookupEventsIn
 				return nil, err
 			}
 			if in.StartTime != nil && at.Before(in.StartTime.Truncate(time.Second)) {
-				return out, nil // older ones follow
+				if at.Before(in.StartTime.Add(-settled)) {
+					return out, nil // only older ones follow
+				}
+				continue
 			}
 			if in.EndTime != nil && at.After(in.EndTime.Time) || !match(ev) {
 				continue
