@@ -141,6 +141,17 @@ func ReadOnly(op string) bool {
 	return false
 }
 
+// HandsOut says whether an operation answers with credentials or with a secret:
+// nothing is changed, and yet something has left.
+func HandsOut(op string) bool {
+	switch op {
+	case "GetSessionToken", "GetFederationToken", "GetAuthorizationToken", "GetSecretValue", "BatchGetSecretValue",
+		"GetParameter", "GetParameters", "GetParametersByPath", "GetParameterHistory":
+		return true
+	}
+	return strings.HasPrefix(op, "AssumeRole")
+}
+
 // dataEvents are the operations that CloudTrail counts as data events.
 var dataEvents = map[string]bool{
 	"GetObject": true, "HeadObject": true, "PutObject": true, "DeleteObject": true, "DeleteObjects": true, "CopyObject": true,

@@ -18,7 +18,7 @@ import (
 )
 
 // TestRatioGetCallerIdentity is the cheapest call that goes the whole path:
-// signature, session, policy engine, and an audit record that is synced to disk
+// signature, session, policy engine, and an audit record that is committed
 // before the answer leaves.
 func TestRatioGetCallerIdentity(t *testing.T) {
 	s := whole.Start(t, func(o *controlplane.Options) { o.Validate = false })

@@ -40,7 +40,11 @@ func (g *Gateway) recordAlone(c *Call, in, out any, refusal *api.Error) *api.Err
 	rec, err := g.record(c, in, out, refusal).Encode()
 	if err == nil {
 		// The client may be gone; what it asked for still belongs in the trail.
-		err = g.Store.Append(context.WithoutCancel(c.Context), g.stream(c), rec)
+		appendRecord := g.Store.Append
+		if refusal == nil && c.onlyLooked() {
+			appendRecord = g.Store.AppendUnsynced
+		}
+		err = appendRecord(context.WithoutCancel(c.Context), g.stream(c), rec)
 	}
 	if err != nil {
 		g.auditLost.Store(true)
@@ -48,6 +52,22 @@ func (g *Gateway) recordAlone(c *Call, in, out any, refusal *api.Error) *api.Err
 	}
 	c.recorded = true
 	return nil
+}
+
+// onlyLooked says that the call, if it succeeds, changes nothing, hands out
+// neither credentials nor secrets, and that nothing was asked for in vain. Its
+// record is committed before the answer like any other, but it need not outlive
+// the machine: a sync to disk costs more than all the rest of such a call.
+func (c *Call) onlyLooked() bool {
+	if c.Op == nil || !audit.ReadOnly(c.Op.Name) || audit.HandsOut(c.Op.Name) {
+		return false
+	}
+	for i := range c.asked {
+		if !c.asked[i].Allowed {
+			return false
+		}
+	}
+	return true
 }
 
 // probeAudit tries the trail again after it was lost.

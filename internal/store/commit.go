@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -15,15 +16,23 @@ const (
 	maxBatchBytes = 8 << 20
 )
 
+// yields is how often the committer lets others run before it closes a batch.
+const yields = 1
+
+// maxSpare bounds the buffer that the committer keeps from one batch to the next.
+const maxSpare = 256 << 10
+
 // commitTimeout is long enough for a slow disk, short enough that a lost server is
 // noticed.
 const commitTimeout = 30 * time.Second
 
 // request is a commit on its way to the committer.
 type request struct {
-	tx      *Tx // nil: records only
-	streams map[string][][]byte
-	reset   bool
+	tx       *Tx // nil: records only
+	stream   string
+	records  [][]byte
+	unsynced bool // the death of the process is all that it must survive
+	reset    bool
 
 	taken atomic.Bool // by the committer, or by a caller that gives up
 	done  chan error
@@ -35,11 +44,14 @@ func (r *request) size() int {
 		for i := range r.tx.writes {
 			n += len(r.tx.writes[i].body)
 		}
-	}
-	for _, recs := range r.streams {
-		for _, rec := range recs {
-			n += len(rec)
+		for _, recs := range r.tx.streams {
+			for _, rec := range recs {
+				n += len(rec)
+			}
 		}
+	}
+	for _, rec := range r.records {
+		n += len(rec)
 	}
 	return n
 }
@@ -101,6 +113,13 @@ func (s *Store) commitLoop() {
 			if len(reqs) == maxBatch || size >= maxBatchBytes || r.reset {
 				break
 			}
+			if len(s.queue) == 0 {
+				// Whoever is ready to run may be on the way here, and a batch costs
+				// about the same however many it carries.
+				for range yields {
+					runtime.Gosched()
+				}
+			}
 			select {
 			case r = <-s.queue:
 			default:
@@ -160,7 +179,8 @@ func (s *Store) tryCommit(ctx context.Context, reqs []*request) ([]error, error)
 	s.publish(base)
 
 	next := newBuilder(s.state.Load())
-	ws := &writeSet{heads: make(map[string]int64), now: s.clock.Now().UnixMilli()}
+	ws := &writeSet{heads: make(map[string]int64), now: s.clock.Now().UnixMilli(), unsynced: true, spare: s.spare[:0]}
+	s.spare = nil
 	answers := make([]error, len(reqs))
 	passed := 0
 	last := make(map[point]int) // into ws.docs
@@ -174,18 +194,14 @@ func (s *Store) tryCommit(ctx context.Context, reqs []*request) ([]error, error)
 				continue
 			}
 			stage(next, ws, last, r.tx)
-		}
-		for stream, records := range r.streams {
-			at, ok := streams[stream]
-			if !ok {
-				at = len(ws.segments)
-				streams[stream] = at
-				ws.segments = append(ws.segments, segment{stream: stream})
+			for stream, records := range r.tx.streams {
+				ws.append(streams, stream, records)
 			}
-			sg := &ws.segments[at]
-			sg.n += len(records)
-			sg.body = appendRecords(sg.body, records)
 		}
+		if len(r.records) > 0 {
+			ws.append(streams, r.stream, r.records)
+		}
+		ws.unsynced = ws.unsynced && r.unsynced
 		passed++
 	}
 	if passed == 0 {
@@ -196,6 +212,9 @@ func (s *Store) tryCommit(ctx context.Context, reqs []*request) ([]error, error)
 	}
 	if err := bt.commit(ctx); err != nil {
 		return answers, err
+	}
+	if len(ws.segments) > 0 && cap(ws.segments[0].body) <= maxSpare {
+		s.spare = ws.segments[0].body
 	}
 	s.publish(next)
 	return answers, nil

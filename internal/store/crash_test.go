@@ -55,6 +55,18 @@ func writeForever(s *store.Store) {
 		go func() {
 			for i := 0; ; i++ {
 				key := fmt.Sprintf("%d-%d-%d", run, w, i)
+				if w > 0 {
+					// Alone in its batch, or beside commits that are synced.
+					if err := s.AppendUnsynced(context.Background(), "unsynced", []byte(key)); err != nil {
+						log.Fatal(err)
+					}
+					out.Lock()
+					fmt.Println("unsynced", key)
+					out.Unlock()
+				}
+				if w > 1 && i%8 != 0 {
+					continue
+				}
 				err := s.Update(context.Background(), fmt.Sprint("shard", w), func(tx *store.Tx) error {
 					notes.Put(tx, key, &note{key})
 					s.Seq(tx, "n")
@@ -76,6 +88,7 @@ func writeForever(s *store.Store) {
 func TestKillLosesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "remit.db")
 	acked := make(map[string]string) // key -> shard
+	var appended []string
 	for range 6 {
 		cmd := startChild(t, "writer", path)
 		cmd.Stderr = os.Stderr
@@ -94,6 +107,10 @@ func TestKillLosesNothing(t *testing.T) {
 				break // a partial line was not acknowledged
 			}
 			shard, key, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if shard == "unsynced" {
+				appended = append(appended, key)
+				continue
+			}
 			acked[key] = "shard" + shard
 		}
 		io.Copy(io.Discard, pipe)
@@ -125,12 +142,28 @@ func TestKillLosesNothing(t *testing.T) {
 		if err != nil || len(recs) != docs {
 			t.Errorf("%d records, %d documents, %v", len(recs), docs, err)
 		}
+		recs, err = s.ReadStream(t.Context(), "unsynced", 0, 1<<30)
+		if err != nil {
+			t.Error(err)
+		}
+		stored := make(map[string]bool)
+		for i, r := range recs {
+			stored[string(r.Data)] = true
+			if r.Seq != int64(i+1) {
+				t.Fatalf("record %d is numbered %d", i+1, r.Seq)
+			}
+		}
+		for _, key := range appended {
+			if !stored[key] {
+				t.Fatalf("record %s was acknowledged and is lost", key)
+			}
+		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	}
-	t.Logf("%d commits acknowledged", len(acked))
-	if len(acked) == 0 {
+	t.Logf("%d commits and %d unsynced records acknowledged", len(acked), len(appended))
+	if len(acked) == 0 || len(appended) == 0 {
 		t.Error("nothing was committed before the kills")
 	}
 }

@@ -26,7 +26,8 @@
 // each of which carries the version of its schema.
 //
 // SQLite serves one process, which holds a lock on the file; every commit is
-// fully synced before it is answered. PostgreSQL serves several replicas: each
+// fully synced before it is answered, but for AppendUnsynced, which promises to
+// survive the process and no more. PostgreSQL serves several replicas: each
 // follows the journal, each write is checked under the lock of the shard's
 // sequence row, and each View waits until the replica has seen everything
 // committed before it. A replica that cannot confirm this within two seconds

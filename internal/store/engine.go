@@ -65,6 +65,22 @@ type writeSet struct {
 	wipe     []string         // shards to empty before, for Reset
 	wiped    bool             // and every stream
 	now      int64            // Unix milliseconds
+	unsynced bool             // the death of the process is all that it must survive
+	spare    []byte           // becomes the body of the first segment
+}
+
+// append adds records to the segment of their stream; at has where that is.
+func (ws *writeSet) append(at map[string]int, stream string, records [][]byte) {
+	i, ok := at[stream]
+	if !ok {
+		i = len(ws.segments)
+		at[stream] = i
+		ws.segments = append(ws.segments, segment{stream: stream, body: ws.spare})
+		ws.spare = nil
+	}
+	sg := &ws.segments[i]
+	sg.n += len(records)
+	sg.body = appendRecords(sg.body, records)
 }
 
 type segment struct {

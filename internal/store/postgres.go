@@ -482,6 +482,9 @@ func (c *columns) add(i int, ch *Change) {
 
 func (b *postgresBatch) write(ctx context.Context, ws *writeSet) error {
 	q := &pgx.Batch{}
+	if ws.unsynced {
+		q.Queue(`SET LOCAL synchronous_commit = off`)
+	}
 	if ws.wiped {
 		q.Queue(`DELETE FROM doc WHERE shard = ANY($1)`, ws.wipe)
 		q.Queue(`DELETE FROM journal WHERE shard = ANY($1)`, ws.wipe)

@@ -27,6 +27,8 @@ type sqlite struct {
 	mu    sync.Mutex           // held to write: from begin to rollback
 	conn  *sql.Conn            // of writer
 	stmts map[string]*sql.Stmt // prepared on conn
+
+	unsynced bool // conn's commits are not synced
 }
 
 const sqliteSchema = `
@@ -103,7 +105,7 @@ func (e *sqlite) open(ctx context.Context, path string) (err error) {
 // connect makes sure that there is a writing connection.
 func (e *sqlite) connect(ctx context.Context) (err error) {
 	if e.conn == nil {
-		e.stmts = make(map[string]*sql.Stmt)
+		e.stmts, e.unsynced = make(map[string]*sql.Stmt), false
 		e.conn, err = e.writer.Conn(ctx)
 	}
 	return err
@@ -132,6 +134,25 @@ func (e *sqlite) exec(ctx context.Context, query string, args ...any) (sql.Resul
 		e.stmts[query] = st
 	}
 	return st.ExecContext(ctx, args...)
+}
+
+// sync says whether the next transaction on conn is synced when it commits. In
+// WAL mode one that is not leaves the file whole, whatever happens, and is synced
+// with the next that is.
+// https://www.sqlite.org/pragma.html#pragma_synchronous
+func (e *sqlite) sync(ctx context.Context, unsynced bool) error {
+	if e.unsynced == unsynced {
+		return nil
+	}
+	pragma := "PRAGMA synchronous = FULL"
+	if unsynced {
+		pragma = "PRAGMA synchronous = NORMAL"
+	}
+	if _, err := e.conn.ExecContext(ctx, pragma); err != nil {
+		return err
+	}
+	e.unsynced = unsynced
+	return nil
 }
 
 func (e *sqlite) shared() bool { return false }
@@ -250,7 +271,11 @@ func (b *sqliteBatch) write(ctx context.Context, ws *writeSet) error {
 	// For a context that can end the driver starts a goroutine per statement.
 	ctx = context.WithoutCancel(ctx)
 	e := b.e
-	if _, err := e.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+	if err := e.sync(ctx, ws.unsynced); err != nil {
+		e.disconnect()
+		return err
+	}
+	if _, err := e.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		e.disconnect()
 		return err
 	}
@@ -316,7 +341,7 @@ func (b *sqliteBatch) write(ctx context.Context, ws *writeSet) error {
 
 func (b *sqliteBatch) commit(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
-	if _, err := b.e.conn.ExecContext(ctx, "COMMIT"); err != nil {
+	if _, err := b.e.exec(ctx, "COMMIT"); err != nil {
 		return err
 	}
 	b.open = false
@@ -446,6 +471,9 @@ func (e *sqlite) transact(ctx context.Context, fn func() error) (err error) {
 			e.disconnect()
 		}
 	}()
+	if err := e.sync(ctx, false); err != nil {
+		return err
+	}
 	if _, err := e.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}

@@ -57,6 +57,7 @@ type Store struct {
 	incarnation string     // of this process, for leases
 
 	queue   chan *request
+	spare   []byte // the committer's, for records of the next batch
 	closing chan struct{}
 	stopped sync.WaitGroup
 	once    sync.Once

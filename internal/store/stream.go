@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -16,7 +17,7 @@ type Record struct {
 
 // Append adds records to a stream and returns when they are durable. They share
 // the sync of whatever else is being committed. The records must not be modified
-// afterwards.
+// before it returns.
 func (s *Store) Append(ctx context.Context, stream string, records ...[]byte) error {
 	if err := checkKey(stream); err != nil {
 		return fmt.Errorf("store: stream: %w", err)
@@ -24,7 +25,24 @@ func (s *Store) Append(ctx context.Context, stream string, records ...[]byte) er
 	if len(records) == 0 {
 		return nil
 	}
-	return s.submit(ctx, &request{streams: map[string][][]byte{stream: records}})
+	return s.submit(ctx, &request{stream: stream, records: records})
+}
+
+// AppendUnsynced adds records to a stream and returns when they are committed,
+// but not yet synced to disk: they survive the death of this process, at any
+// moment and by any signal, and a failure of the machine may lose them, the
+// newest first. (With PostgreSQL, a crash of its server may too.) What is
+// committed by Append or a Tx later survives only together with them. It costs a
+// fraction of Append, except in a batch with commits that are synced: then they
+// are too. The records must not be modified before it returns.
+func (s *Store) AppendUnsynced(ctx context.Context, stream string, records ...[]byte) error {
+	if err := checkKey(stream); err != nil {
+		return fmt.Errorf("store: stream: %w", err)
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	return s.submit(ctx, &request{stream: stream, records: records, unsynced: true})
 }
 
 // ReadStream returns up to limit records with Seq greater than after, in order. A
@@ -105,6 +123,13 @@ func (s *Store) DeleteStream(ctx context.Context, stream string) error {
 
 // appendRecords encodes records behind one another, each after its length.
 func appendRecords(body []byte, records [][]byte) []byte {
+	n := 0
+	for _, r := range records {
+		n += len(r) + binary.MaxVarintLen32
+	}
+	if cap(body)-len(body) < n { // doubled at least: a batch brings many such
+		body = slices.Grow(body, n+len(body))
+	}
 	for _, r := range records {
 		body = binary.AppendUvarint(body, uint64(len(r)))
 		body = append(body, r...)

@@ -240,7 +240,11 @@ func TestConcurrentAppendsKeepOrder(t *testing.T) {
 		for w := range 8 {
 			wg.Go(func() {
 				for i := range 25 {
-					if err := s.Append(t.Context(), "s", fmt.Appendf(nil, "%d %02d", w, i)); err != nil {
+					appendTo := s.Append
+					if i%2 == 0 {
+						appendTo = s.AppendUnsynced
+					}
+					if err := appendTo(t.Context(), "s", fmt.Appendf(nil, "%d %02d", w, i)); err != nil {
 						t.Error(err)
 					}
 				}

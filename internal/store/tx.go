@@ -155,7 +155,7 @@ func (tx *Tx) Commit(ctx context.Context) error {
 		return tx.err
 	}
 	if len(tx.writes) > 0 || len(tx.streams) > 0 {
-		if err := tx.store.submit(ctx, &request{tx: tx, streams: tx.streams}); err != nil {
+		if err := tx.store.submit(ctx, &request{tx: tx}); err != nil {
 			return err
 		}
 	}
