@@ -171,7 +171,7 @@ func TestUpdateAndTags(t *testing.T) {
 		_, err := c.TagResource(ctx, &sdk.TagResourceInput{SecretId: aws.String("s"), Tags: tags})
 		return err
 	}
-	if err := tags(tag("a", "1"), tag("A", "2"), tag("b", "3")); err != nil {
+	if err := tags(tag("a", "1"), tag("c", "2"), tag("b", "3")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.UntagResource(ctx, &sdk.UntagResourceInput{SecretId: aws.String("s"), TagKeys: []string{"b", "none"}}); err != nil {
