@@ -33,6 +33,13 @@ func alwaysAllowed(service, name string) bool {
 	return service == "sts" && (strings.EqualFold(name, "GetCallerIdentity") || strings.EqualFold(name, "GetSessionToken"))
 }
 
+// AlwaysAllowed reports whether no policy can refuse an action, so that none need
+// be gathered to ask Authorize about it.
+func AlwaysAllowed(action string) bool {
+	service, name, ok := splitAction(action)
+	return ok && alwaysAllowed(service, name)
+}
+
 // prepare makes the query; ok is false for an action that is none. Wildcards are
 // refused: they would be compared as letters, and Denies would miss.
 func prepare(r *Request, s *Set) (q query, ok bool) {

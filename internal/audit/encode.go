@@ -11,7 +11,12 @@ import (
 // would. Every request waits for its record, and encoding it by reflection
 // costs more than the policy engine.
 func (r *Record) Encode() ([]byte, error) {
-	e := encoder{b: make([]byte, 0, 1280)}
+	return r.AppendTo(make([]byte, 0, 1280))
+}
+
+// AppendTo is Encode into a buffer of the caller's.
+func (r *Record) AppendTo(b []byte) ([]byte, error) {
+	e := encoder{b: b}
 	e.raw(`{"eventVersion":`).text(r.EventVersion)
 	e.raw(`,"userIdentity":`).identity(&r.UserIdentity)
 	e.raw(`,"eventTime":`).text(r.EventTime)
@@ -102,7 +107,10 @@ func (e *encoder) texts(m map[string]string) {
 		return
 	}
 	e.raw("{")
-	for i, k := range slices.Sorted(maps.Keys(m)) {
+	var few [4]string
+	keys := slices.AppendSeq(few[:0], maps.Keys(m))
+	slices.Sort(keys)
+	for i, k := range keys {
 		if i > 0 {
 			e.raw(",")
 		}

@@ -135,6 +135,11 @@ func (a *Authorizer) Decide(r store.Reader, caller *session.Principal, f *Facts,
 		Resource:        ask.Resource,
 		ResourceAccount: owner(ask, p),
 	}
+	if policy.AlwaysAllowed(ask.Action) { // whatever the policies say: spare reading them
+		v.Decision = policy.Authorize(&v.req, &v.set)
+		v.Allowed = v.Decision.Allowed
+		return v
+	}
 	var id Identity
 	switch p.Type {
 	case session.User, session.AssumedRole:

@@ -43,7 +43,7 @@ func (g *Gateway) Ask(c *Call, home func(*Call) string, rule func(*Call) ([]auth
 	again := *c
 	again.Time = g.Clock.Now()
 	again.facts.Time = again.Time
-	again.asked, again.recorded = nil, false
+	again.asked, again.recorded = again.first[:0], false
 	err := g.stillGood(&again)
 	if err == nil {
 		err = g.ask(&again, home, rule)

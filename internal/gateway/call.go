@@ -51,6 +51,7 @@ type Call struct {
 	g     *Gateway
 	facts authz.Facts
 	asked []authz.Verdict
+	first [1]authz.Verdict // where asked begins: most calls ask once
 	after []func()
 	seed  [32]byte
 

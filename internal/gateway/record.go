@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/remit-ecs/remit/internal/api"
 	"github.com/remit-ecs/remit/internal/audit"
@@ -37,7 +38,14 @@ func (g *Gateway) commit(c *Call, in, out any) error {
 // cannot be written makes the call fail, and everything after it until the
 // trail can be written again.
 func (g *Gateway) recordAlone(c *Call, in, out any, refusal *api.Error) *api.Error {
-	rec, err := g.record(c, in, out, refusal).Encode()
+	buf := buffers.Get().(*[]byte)
+	rec, err := g.record(c, in, out, refusal).AppendTo((*buf)[:0])
+	defer func() {
+		if cap(rec) <= 16<<10 {
+			*buf = rec[:0]
+			buffers.Put(buf)
+		}
+	}()
 	if err == nil {
 		// The client may be gone; what it asked for still belongs in the trail.
 		appendRecord := g.Store.Append
@@ -53,6 +61,10 @@ func (g *Gateway) recordAlone(c *Call, in, out any, refusal *api.Error) *api.Err
 	c.recorded = true
 	return nil
 }
+
+// buffers are for records: a kilobyte or two each, all short-lived. The store
+// has no use for one any more when it returns.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 
 // onlyLooked says that the call, if it succeeds, changes nothing, hands out
 // neither credentials nor secrets, and that nothing was asked for in vain. Its

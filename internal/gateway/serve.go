@@ -227,6 +227,7 @@ func (g *Gateway) newCall(ctx context.Context) *Call {
 		panic(err) // crypto/rand does not fail on supported systems
 	}
 	c.facts.Time = c.Time
+	c.asked = c.first[:0]
 	return c
 }
 
@@ -301,13 +302,21 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *api.Error) {
 	}
 	// Nobody is known yet: the length is only said, and must cost no memory, and
 	// the connection must not be held for ever.
-	var buf bytes.Buffer
-	if n := r.ContentLength; n > 0 {
-		buf.Grow(int(min(n, 64<<10)))
-	}
 	rc := http.NewResponseController(w)
 	if err := rc.SetReadDeadline(time.Now().Add(bodyTime)); err == nil {
 		defer func() { _ = rc.SetReadDeadline(time.Time{}) }() // a broken connection needs none
+	}
+	if n := r.ContentLength; 0 < n && n <= 64<<10 {
+		// net/http reads no more than the length, so the bound is kept.
+		b := make([]byte, n)
+		if _, err := io.ReadFull(r.Body, b); err != nil {
+			return nil, api.Malformed("The request body could not be read.")
+		}
+		return b, nil
+	}
+	var buf bytes.Buffer
+	if r.ContentLength > 0 {
+		buf.Grow(64 << 10)
 	}
 	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
 		var tooLarge *http.MaxBytesError

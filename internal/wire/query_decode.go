@@ -21,6 +21,10 @@ const maxParameters = 100_000
 
 // isForm reports whether the body of a request is a form.
 func isForm(h http.Header) bool {
+	switch h.Get("Content-Type") {
+	case "application/x-www-form-urlencoded", "application/x-www-form-urlencoded; charset=utf-8":
+		return true // as every SDK writes it
+	}
 	t, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
 	return t == "application/x-www-form-urlencoded"
 }
@@ -28,47 +32,97 @@ func isForm(h http.Header) bool {
 // formOf returns the parameters of a Query request: those of the query string
 // and those of the body. A parameter that stands in both is refused, since
 // whoever looked at only one of them was looking at another request.
-func formOf(r *http.Request, body []byte) (url.Values, *api.Error) {
-	form, err := parseForm(r.URL.RawQuery)
+func formOf(r *http.Request, body []byte) (form, *api.Error) {
+	f, err := parseForm(r.URL.RawQuery)
 	if err != nil {
 		return nil, err
 	}
 	if r.Method != http.MethodPost || !isForm(r.Header) {
-		return form, nil
+		return f, nil
 	}
 	inBody, err := parseForm(string(body))
 	if err != nil {
 		return nil, err
 	}
-	if len(form) == 0 {
+	if len(f) == 0 {
 		return inBody, nil
 	}
-	for k, v := range inBody {
-		if _, ok := form[k]; ok {
-			return nil, api.Malformed("The parameter " + clip(k) + " stands in the query string and in the body.")
-		}
-		form[k] = v
+	f = append(f, inBody...)
+	if k, ok := f.twice(); ok {
+		return nil, api.Malformed("The parameter " + clip(k) + " stands in the query string and in the body.")
 	}
-	return form, nil
+	return f, nil
 }
 
-func parseForm(raw string) (url.Values, *api.Error) {
-	if strings.Count(raw, "&") >= maxParameters {
+// form holds parameters in the order in which they came, each name once.
+type form []parameter
+
+type parameter struct{ name, value string }
+
+// get returns the value of a parameter, "" where it is not there.
+func (f form) get(name string) string {
+	for i := range f {
+		if f[i].name == name {
+			return f[i].value
+		}
+	}
+	return ""
+}
+
+// twice returns a name that stands more than once.
+func (f form) twice() (string, bool) {
+	const few = 16
+	if len(f) > few {
+		seen := make(map[string]struct{}, len(f))
+		for i := range f {
+			if _, ok := seen[f[i].name]; ok {
+				return f[i].name, true
+			}
+			seen[f[i].name] = struct{}{}
+		}
+		return "", false
+	}
+	for i := range f {
+		for j := range i {
+			if f[i].name == f[j].name {
+				return f[i].name, true
+			}
+		}
+	}
+	return "", false
+}
+
+// parseForm reads what url.ParseQuery does, without its map of lists.
+func parseForm(raw string) (form, *api.Error) {
+	if raw == "" {
+		return nil, nil
+	}
+	n := strings.Count(raw, "&")
+	if n >= maxParameters {
 		return nil, errLarge
 	}
-	form, err := url.ParseQuery(raw)
-	if err != nil {
-		return nil, api.Malformed("The parameters are not correctly URL-encoded.")
-	}
-	for k, v := range form {
-		if len(v) > 1 {
-			return nil, api.Malformed("The parameter " + clip(k) + " stands more than once.")
+	f := make(form, 0, n+1)
+	for pair := range strings.SplitSeq(raw, "&") {
+		if pair == "" {
+			continue
 		}
-		if !utf8.ValidString(k) || !utf8.ValidString(v[0]) {
+		k, v, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(k)
+		value, verr := url.QueryUnescape(v)
+		if err != nil || verr != nil || strings.Contains(pair, ";") {
+			return nil, api.Malformed("The parameters are not correctly URL-encoded.")
+		}
+		f = append(f, parameter{name, value})
+	}
+	if k, ok := f.twice(); ok {
+		return nil, api.Malformed("The parameter " + clip(k) + " stands more than once.")
+	}
+	for i := range f {
+		if !utf8.ValidString(f[i].name) || !utf8.ValidString(f[i].value) {
 			return nil, api.Malformed("The parameters are not UTF-8.")
 		}
 	}
-	return form, nil
+	return f, nil
 }
 
 // clip shortens what a caller sent so that it can stand in a message.
@@ -87,14 +141,15 @@ type node struct {
 }
 
 func decodeQuery(shapes []api.Shape, shape int, r Request, v reflect.Value) *api.Error {
-	form, err := formOf(r.HTTP, r.Body)
-	if err != nil {
+	s := &shapes[shape]
+	f, err := formOf(r.HTTP, r.Body)
+	if err != nil || len(s.Members) == 0 {
 		return err
 	}
 	root := &node{}
-	s := &shapes[shape]
 	left := budget(maxMemory)
-	for k, vs := range form {
+	for i := range f {
+		k := f[i].name
 		// Only what the operation knows is worth a tree.
 		head, _, _ := strings.Cut(k, ".")
 		if !hasParameter(shapes, s, head) {
@@ -121,7 +176,7 @@ func decodeQuery(shapes []api.Shape, shape int, r Request, v reflect.Value) *api
 				break
 			}
 		}
-		n.value, n.set = vs[0], true
+		n.value, n.set = f[i].value, true
 	}
 	d := queryDecoder{shapes: shapes, left: left}
 	return d.structure(s, root, v)

@@ -103,14 +103,14 @@ func byTarget(services []*api.Service, r *http.Request, signingName string, targ
 }
 
 func byAction(services []*api.Service, r *http.Request, signed *api.Service, body []byte) (*api.OpInfo, *api.Error) {
-	form, err := formOf(r, body)
+	f, err := formOf(r, body)
 	if err != nil {
 		if signed == nil {
 			return nil, err
 		}
 		return unknown(signed, ""), err
 	}
-	name, version := form.Get("Action"), form.Get("Version")
+	name, version := f.get("Action"), f.get("Version")
 	s := signed
 	if s == nil { // an unsigned request, such as AssumeRoleWithWebIdentity
 		for _, candidate := range services {
