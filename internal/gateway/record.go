@@ -24,7 +24,9 @@ func (g *Gateway) commit(c *Call, in, out any) error {
 		}
 		return nil
 	}
-	rec, err := g.record(c, in, out, nil).Encode()
+	var r audit.Record
+	g.record(&r, c, in, out, nil)
+	rec, err := r.Encode()
 	if err != nil {
 		return fmt.Errorf("audit record: %w", err)
 	}
@@ -39,7 +41,9 @@ func (g *Gateway) commit(c *Call, in, out any) error {
 // trail can be written again.
 func (g *Gateway) recordAlone(c *Call, in, out any, refusal *api.Error) *api.Error {
 	buf := buffers.Get().(*[]byte)
-	rec, err := g.record(c, in, out, refusal).AppendTo((*buf)[:0])
+	var r audit.Record
+	g.record(&r, c, in, out, refusal)
+	rec, err := r.AppendTo((*buf)[:0])
 	defer func() {
 		if cap(rec) <= 16<<10 {
 			*buf = rec[:0]
@@ -108,8 +112,9 @@ func trailRegion(c *Call) string {
 // keeps as much.
 const maxUserAgent = 1024
 
-func (g *Gateway) record(c *Call, in, out any, refusal *api.Error) *audit.Record {
-	r := &audit.Record{
+// record fills r.
+func (g *Gateway) record(r *audit.Record, c *Call, in, out any, refusal *api.Error) {
+	*r = audit.Record{
 		EventVersion:       "1.11",
 		EventTime:          audit.Time(g.Clock.Now()), // completed, not arrived: the trail is in this order
 		AWSRegion:          trailRegion(c),
@@ -164,7 +169,6 @@ func (g *Gateway) record(c *Call, in, out any, refusal *api.Error) *audit.Record
 		seen[ask.Resource] = true
 		r.Resources = append(r.Resources, audit.Resource{ARN: ask.Resource, AccountID: ask.Account})
 	}
-	return r
 }
 
 func (g *Gateway) additional(c *Call) *audit.Additional {

@@ -187,8 +187,8 @@ func (g *Gateway) decide(c *Call, asks []authz.Ask) error {
 		if err := ambiguousTags(ask.Keys["aws:tagkeys"]); err != nil && !c.Op.Service.Global { // IAM has words of its own
 			return err
 		}
-		v := g.Authz.Decide(c.Tx, c.Principal, &c.facts, ask)
-		c.asked = append(c.asked, v)
+		c.asked = append(c.asked, g.Authz.Decide(c.Tx, c.Principal, &c.facts, ask))
+		v := &c.asked[len(c.asked)-1]
 		if !v.Allowed && g.Mode == Strict {
 			return v.Refusal()
 		}

@@ -17,7 +17,7 @@ const (
 )
 
 // yields is how often the committer lets others run before it closes a batch.
-const yields = 1
+const yields = 3
 
 // maxSpare bounds the buffer that the committer keeps from one batch to the next.
 const maxSpare = 256 << 10

@@ -75,8 +75,13 @@ func (x *xmlWriter) close(name string) {
 
 // text appends s escaped. Characters that XML does not know become U+FFFD.
 func (x *xmlWriter) text(s string) {
-	start := 0
-	for i := 0; i < len(s); {
+	i := 0
+	for i < len(s) && ' ' <= s[i] && s[i] < utf8.RuneSelf && s[i] != '&' && s[i] != '<' && s[i] != '>' && s[i] != '"' {
+		i++
+	}
+	x.b = append(x.b, s[:i]...) // most often, all of it
+	start := i
+	for i < len(s) {
 		r, n := rune(s[i]), 1
 		if r >= utf8.RuneSelf {
 			r, n = utf8.DecodeRuneInString(s[i:])
