@@ -17,6 +17,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -108,6 +109,11 @@ type ControlPlane struct {
 func Start(ctx context.Context, o Options) (_ *ControlPlane, err error) {
 	if err := o.complete(); err != nil {
 		return nil, err
+	}
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		// Requests leave garbage and the state is small: collect later, up to a bound.
+		debug.SetGCPercent(400)
+		debug.SetMemoryLimit(1 << 30)
 	}
 	cp := &ControlPlane{Options: o, failed: make(chan error, 4)}
 	defer func() {
