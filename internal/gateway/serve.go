@@ -302,10 +302,10 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *api.Error) {
 	}
 	// Nobody is known yet: the length is only said, and must cost no memory, and
 	// the connection must not be held for ever.
-	rc := http.NewResponseController(w)
-	if err := rc.SetReadDeadline(time.Now().Add(bodyTime)); err == nil {
-		defer func() { _ = rc.SetReadDeadline(time.Time{}) }() // a broken connection needs none
-	}
+	late := time.AfterFunc(bodyTime, func() {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // ends the read under way
+	})
+	defer late.Stop()
 	if n := r.ContentLength; 0 < n && n <= 64<<10 {
 		// net/http reads no more than the length, so the bound is kept.
 		b := make([]byte, n)

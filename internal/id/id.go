@@ -72,7 +72,18 @@ func UUID(s Source) string {
 	p := take(s, 16)
 	p[6] = p[6]&0x0f | 0x40
 	p[8] = p[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", p[:4], p[4:6], p[6:8], p[8:10], p[10:])
+	var b [36]byte
+	at := 0
+	for i, c := range p {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			b[at] = 0x2d
+			at++
+		}
+		const digits = "0123456789abcdef"
+		b[at], b[at+1] = digits[c>>4], digits[c&15]
+		at += 2
+	}
+	return string(b[:])
 }
 
 // base32 without padding: A to Z and 2 to 7, which are the characters of AWS's

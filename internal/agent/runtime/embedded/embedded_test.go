@@ -62,6 +62,9 @@ func TestInfo(t *testing.T) {
 }
 
 func TestCrash(t *testing.T) {
+	if v := embedded.Probe(); v.Isolation != runtime.IsolationContainer {
+		t.Skipf("containers cannot be made here, best is %s: %s", v.Isolation, strings.Join(v.Reasons, " "))
+	}
 	runtimetest.Crash(t, subject, leftovers)
 }
 
