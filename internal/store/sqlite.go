@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -62,9 +61,9 @@ func openSQLite(ctx context.Context, path string) (engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := lockFile(lock); err != nil {
 		lock.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
+		if errors.Is(err, ErrLocked) {
 			return nil, fmt.Errorf("%w: %s (several servers need PostgreSQL)", ErrLocked, path)
 		}
 		return nil, fmt.Errorf("store: lock %s: %w", path, err)
