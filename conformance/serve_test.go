@@ -217,7 +217,7 @@ func (s *server) root() aws.Config { return s.as(s.keyID, s.secret, "") }
 // as is the configuration of whoever has these keys.
 func (s *server) as(keyID, secret, token string) aws.Config {
 	c := aws.Config{
-		Region: region, BaseEndpoint: aws.String(s.endpoint), RetryMaxAttempts: 1,
+		Region: region, BaseEndpoint: aws.String(s.endpoint),
 		Credentials: credentials.NewStaticCredentialsProvider(keyID, secret, token),
 	}
 	if s.client != nil {

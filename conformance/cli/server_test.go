@@ -143,7 +143,7 @@ func (s *server) use(ts *testscript.TestScript, c credentials) {
 
 func (s *server) config(c credentials) aws.Config {
 	return aws.Config{
-		Region: region, BaseEndpoint: aws.String(s.endpoint), RetryMaxAttempts: 1,
+		Region: region, BaseEndpoint: aws.String(s.endpoint),
 		Credentials: awscredentials.NewStaticCredentialsProvider(c.keyID, c.secret, c.token),
 	}
 }

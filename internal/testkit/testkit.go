@@ -111,10 +111,11 @@ func (k *Kit) Root() aws.Config { return k.config(rootKey, rootSecret, "") }
 
 func (k *Kit) config(key, secret, token string) aws.Config {
 	return aws.Config{
-		Region:           Region,
-		BaseEndpoint:     aws.String(k.URL),
-		Credentials:      credentials.NewStaticCredentialsProvider(key, secret, token),
-		RetryMaxAttempts: 1,
+		Region:       Region,
+		BaseEndpoint: aws.String(k.URL),
+		Credentials:  credentials.NewStaticCredentialsProvider(key, secret, token),
+		// Retries stay on: the SDK's transport closes a connection now and then
+		// whose answer came faster than it expects, and the SDK tries again.
 	}
 }
 

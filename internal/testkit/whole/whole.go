@@ -64,7 +64,7 @@ func (s *System) Root() aws.Config {
 }
 
 func (s *System) config(c aws.CredentialsProvider) aws.Config {
-	return aws.Config{Region: s.Region(), BaseEndpoint: aws.String(s.Endpoint()), Credentials: c, RetryMaxAttempts: 1}
+	return aws.Config{Region: s.Region(), BaseEndpoint: aws.String(s.Endpoint()), Credentials: c}
 }
 
 // With is the configuration of a session of a fresh role with exactly these
