@@ -153,7 +153,7 @@ const (
 
 // attempts is how often a ratio below its bound is measured again: what
 // disturbs a measurement only ever makes it worse.
-const attempts = 3
+const attempts = 5
 
 // hold loads subject and base in turn and fails the test where the median of
 // the rounds' ratios stays below bound. The ratio that is held is that of

@@ -306,9 +306,17 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *api.Error) {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // ends the read under way
 	})
 	defer late.Stop()
+	if n := r.ContentLength; 0 < n && n <= 64<<10 {
+		// net/http reads no more than the length, so the bound is kept.
+		b := make([]byte, n)
+		if _, err := io.ReadFull(r.Body, b); err != nil {
+			return nil, api.Malformed("The request body could not be read.")
+		}
+		return b, nil
+	}
 	var buf bytes.Buffer
-	if n := r.ContentLength; n > 0 {
-		buf.Grow(int(min(n, 64<<10)))
+	if r.ContentLength > 0 {
+		buf.Grow(64 << 10)
 	}
 	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
 		var tooLarge *http.MaxBytesError
