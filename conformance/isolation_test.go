@@ -318,6 +318,7 @@ func TestIsolation(t *testing.T) {
 				t.Errorf("%s: %.100q, want %s", name, did[name], want)
 			}
 		}
+		t.Logf("frames of its own endpoint, after the syns: %q", did["seen of the endpoint"])
 		if keysOf(t, did["own, after that"]).RoleArn != *roleARN("attackerRole") {
 			t.Error("another role than its own")
 		}

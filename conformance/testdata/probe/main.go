@@ -210,7 +210,9 @@ func network(victim netip.Addr) {
 		send("syn from "+name+" address by the gateway", gatewayMAC, mac, syn(source, credentials))
 		send("syn from "+name+" address straight", victimMAC, mac, syn(source, credentials))
 	}
-	report("answers to the syns", answers(fd, eth0.Attrs().Index, credentials))
+	n, seen := answers(fd, eth0.Attrs().Index, credentials)
+	report("answers to the syns", fmt.Sprint(n))
+	report("seen of the endpoint", strings.Join(seen, "; "))
 	send("last", gatewayMAC, mac, udp(self, victim, "last"))
 }
 
@@ -269,9 +271,13 @@ func udp(source, target netip.Addr, text string) []byte {
 	return ipv4(unix.IPPROTO_UDP, source, target, append(h, text...))
 }
 
+// synPort is where a syn of ours comes from: below the ports that Linux gives
+// to connections of its own.
+const synPort = 20000
+
 func syn(source, target netip.Addr) []byte {
 	h := make([]byte, 20)
-	binary.BigEndian.PutUint16(h[0:], 40000)
+	binary.BigEndian.PutUint16(h[0:], synPort)
 	binary.BigEndian.PutUint16(h[2:], 80)
 	binary.BigEndian.PutUint32(h[4:], 1)
 	h[12], h[13], h[14] = 5<<4, 2, 0xff
@@ -280,19 +286,30 @@ func syn(source, target netip.Addr) []byte {
 	return ipv4(unix.IPPROTO_TCP, source, target, h)
 }
 
-// answers counts IPv4 frames from an address within a second.
-func answers(fd, link int, from netip.Addr) int {
-	n := 0
+// answers watches a second for TCP frames from an address: how many could
+// answer a syn of ours, because they came by the link that it left by or go
+// to its port, and what all of them were. The task's own endpoint speaks on
+// another link, to ports of the connections of this very program, and may.
+func answers(fd, link int, from netip.Addr) (n int, seen []string) {
 	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000})
 	b := make([]byte, 2048)
 	for until := time.Now().Add(time.Second); time.Now().Before(until); {
 		size, at, err := unix.Recvfrom(fd, b, 0)
-		// The task's own endpoint speaks on another link, and may.
-		if l, ok := at.(*unix.SockaddrLinklayer); err == nil && ok && l.Ifindex == link && size >= 34 && bytes.Equal(b[26:30], from.AsSlice()) {
+		l, ok := at.(*unix.SockaddrLinklayer)
+		if err != nil || !ok || size < 14+20+20 || !bytes.Equal(b[26:30], from.AsSlice()) {
+			continue
+		}
+		to := binary.BigEndian.Uint16(b[36:])
+		if l.Ifindex == link || to == synPort {
 			n++
 		}
+		name := fmt.Sprint("link ", l.Ifindex)
+		if i, err := net.InterfaceByIndex(l.Ifindex); err == nil {
+			name = i.Name
+		}
+		seen = append(seen, fmt.Sprintf("%s: port %d to %d, flags %#02x, %d bytes", name, binary.BigEndian.Uint16(b[34:]), to, b[47], size))
 	}
-	return n
+	return n, seen
 }
 
 // secrets writes everything that a container can read about itself, so that
