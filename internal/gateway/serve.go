@@ -118,6 +118,11 @@ func (g *Gateway) run(c *Call, e *entry, in any) (any, *api.Error) {
 			return nil, api.Unavailable("The audit trail cannot be written; nothing is served until it can.", err)
 		}
 	}
+	if c.Op.Service.Global {
+		// A global service has one endpoint, whatever region signed for it:
+		// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-requestedregion
+		c.facts.Region = defaultRegion
+	}
 	for attempt := 0; ; attempt++ {
 		// 5. Read.
 		c.Home = e.homeShard(c, in)

@@ -28,7 +28,22 @@ type sqlite struct {
 	stmts map[string]*sql.Stmt // prepared on conn
 
 	unsynced bool // conn's commits are not synced
+
+	logged int           // pages that commits wrote since the last sign to due, about
+	due    chan struct{} // the log has grown by checkpointEvery pages
+	done   sync.WaitGroup
 }
+
+// SQLite copies its write-ahead log into the database in the commit that makes
+// the log long enough, and syncs both while everybody waits. Here that is done
+// beside the commits, every checkpointEvery pages of 4 KiB; a commit does it
+// itself only where the log grew to checkpointAtLast in spite of that, and then
+// has little left to copy, after which the log begins anew.
+// https://www.sqlite.org/wal.html#ckpt
+const (
+	checkpointEvery  = 2000
+	checkpointAtLast = 8000
+)
 
 const sqliteSchema = `
 CREATE TABLE IF NOT EXISTS doc (
@@ -68,7 +83,7 @@ func openSQLite(ctx context.Context, path string) (engine, error) {
 		}
 		return nil, fmt.Errorf("store: lock %s: %w", path, err)
 	}
-	e := &sqlite{lock: lock}
+	e := &sqlite{lock: lock, due: make(chan struct{}, 1)}
 	if err := e.open(ctx, path); err != nil {
 		e.close()
 		return nil, fmt.Errorf("store: open %s: %w", path, err)
@@ -85,7 +100,8 @@ func (e *sqlite) open(ctx context.Context, path string) (err error) {
 	f.Close()
 	// In the DSN, PRAGMAs reach every connection, also reopened ones.
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=temp_store(MEMORY)"
+		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=temp_store(MEMORY)" +
+		fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)", checkpointAtLast)
 	if e.writer, err = sql.Open("sqlite", dsn); err != nil {
 		return err
 	}
@@ -97,8 +113,32 @@ func (e *sqlite) open(ctx context.Context, path string) (err error) {
 	if err := e.connect(ctx); err != nil {
 		return err
 	}
-	_, err = e.conn.ExecContext(ctx, sqliteSchema)
-	return err
+	if _, err = e.conn.ExecContext(ctx, sqliteSchema); err != nil {
+		return err
+	}
+	e.done.Go(e.checkpoint)
+	return nil
+}
+
+// checkpoint copies the log into the database whenever it is due. An error is
+// no more than a log that goes on growing: the next time, or a commit, meets it
+// again, and a disk that is full fails the commits.
+func (e *sqlite) checkpoint() {
+	for range e.due {
+		_, _ = e.reader.Exec("PRAGMA wal_checkpoint(PASSIVE)")
+	}
+}
+
+// grew is told of a commit of so many bytes.
+func (e *sqlite) grew(bytes int) {
+	e.logged += 8 + bytes/4096 // the leaves of the trees that it touched, and itself
+	if e.logged >= checkpointEvery {
+		select {
+		case e.due <- struct{}{}:
+			e.logged = 0
+		default: // the one before has not begun yet
+		}
+	}
 }
 
 // connect makes sure that there is a writing connection.
@@ -158,6 +198,8 @@ func (e *sqlite) shared() bool { return false }
 
 func (e *sqlite) close() error {
 	var errs []error
+	close(e.due)
+	e.done.Wait()
 	if e.conn != nil {
 		for _, st := range e.stmts {
 			st.Close()
@@ -258,8 +300,9 @@ func (e *sqlite) begin(ctx context.Context, _ map[string]bool) (batch, map[strin
 // sqliteBatch begins its transaction with the first write: a batch of conflicts
 // needs none.
 type sqliteBatch struct {
-	e    *sqlite
-	open bool
+	e     *sqlite
+	open  bool
+	bytes int // written, about
 }
 
 func (b *sqliteBatch) tail(context.Context, string, int64, int64) ([]Change, error) { return nil, nil }
@@ -303,6 +346,7 @@ func (b *sqliteBatch) write(ctx context.Context, ws *writeSet) error {
 	}
 	for i := range ws.docs {
 		c := &ws.docs[i]
+		b.bytes += 2 * len(c.Body) // here and in the journal
 		var err error
 		if c.Deleted {
 			_, err = e.exec(ctx, `DELETE FROM doc WHERE shard = ? AND kind = ? AND key = ?`, c.Shard, c.Kind, c.Key)
@@ -324,6 +368,7 @@ func (b *sqliteBatch) write(ctx context.Context, ws *writeSet) error {
 	}
 	for i := range ws.segments {
 		sg := &ws.segments[i]
+		b.bytes += len(sg.body)
 		// Number and segment in two statements: the first record of the segment is
 		// the counter before this commit.
 		if _, err := e.exec(ctx, `INSERT INTO stream (stream, next) VALUES (?1, 1 + ?2)
@@ -344,6 +389,7 @@ func (b *sqliteBatch) commit(ctx context.Context) error {
 		return err
 	}
 	b.open = false
+	b.e.grew(b.bytes)
 	return nil
 }
 

@@ -547,3 +547,19 @@ func TestAuthorizationDetails(t *testing.T) {
 		t.Errorf("%+v %v", sum, err)
 	}
 }
+
+// TestRequestedRegion: IAM has one endpoint, so that its requests ask for
+// us-east-1 whatever region the client is configured for.
+func TestRequestedRegion(t *testing.T) {
+	k := newKit(t)
+	for region, allowed := range map[string]bool{"us-east-1": true, "eu-west-1": false} {
+		_, cfg := k.user("in-"+region, fmt.Sprintf(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iam:ListRoles","Resource":"*","Condition":{"StringEquals":{"aws:RequestedRegion":%q}}}}`, region))
+		for _, signed := range []string{"us-east-1", "eu-west-1"} {
+			cfg.Region = signed
+			_, err := awsiam.NewFromConfig(cfg).ListRoles(ctx, &awsiam.ListRolesInput{})
+			if (err == nil) != allowed {
+				t.Errorf("a policy for %s, a client in %s: %v", region, signed, err)
+			}
+		}
+	}
+}
