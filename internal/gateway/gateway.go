@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync/atomic"
 
 	"github.com/remit-ecs/remit/internal/api"
@@ -90,6 +91,7 @@ type Invoker struct {
 	g         *Gateway
 	principal *session.Principal
 	from      *http.Request // set by From
+	via       []string      // set by Call.Via
 }
 
 // From returns an Invoker whose calls carry the facts of a listener's request:
@@ -109,6 +111,19 @@ func (g *Gateway) As(service string) *Invoker {
 // For returns an Invoker for a principal that a listener has authenticated
 // through this gateway (the owner of a registry token).
 func (g *Gateway) For(p *session.Principal) *Invoker { return &Invoker{g: g, principal: p} }
+
+// Via returns an Invoker with which a service that serves this call goes on to
+// others on the caller's behalf, as Secrets Manager asks KMS to decrypt: the
+// caller's policies decide, with aws:CalledVia naming the service.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/access_forward_access_sessions.html
+func (c *Call) Via(service string) *Invoker {
+	p := *c.Principal
+	p.InvokedBy = service
+	return &Invoker{g: c.g, principal: &p, via: append(slices.Clone(c.facts.CalledVia), service)}
+}
+
+// CalledVia are the services on whose way this call came, the first one first.
+func (c *Call) CalledVia() []string { return c.facts.CalledVia }
 
 // Principal is who the Invoker calls as.
 func (i *Invoker) Principal() *session.Principal { return i.principal }

@@ -241,6 +241,9 @@ func (g *Gateway) invoke(ctx context.Context, i *Invoker, t Target, op *api.OpIn
 	p := i.principal
 	c := g.newCall(ctx)
 	c.UserAgent = p.Service
+	if len(i.via) > 0 {
+		c.UserAgent, c.facts.CalledVia = i.via[len(i.via)-1], i.via
+	}
 	if i.from != nil {
 		c.from(i.from)
 	}
