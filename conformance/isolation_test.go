@@ -383,7 +383,7 @@ func hostServices(t *testing.T) (ports, linkLocal []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := netlink.AddrAdd(lo, a); err != nil {
+	if err := netlink.AddrReplace(lo, a); err != nil { // a killed run may have left it
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = netlink.AddrDel(lo, a) })
