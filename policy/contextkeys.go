@@ -51,3 +51,51 @@ var multiValued = func() map[string]bool {
 func MultiValued(key string) bool {
 	return multiValued[key]
 }
+
+// ContextKeys are the condition keys that the documents refer to, in conditions
+// and in policy variables: as first written, each once whatever its case, in
+// order of appearance. Nil documents have none. GetContextKeysForCustomPolicy
+// answers this.
+//
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetContextKeysForCustomPolicy.html
+func ContextKeys(documents ...*Document) []string {
+	var keys []string
+	seen := map[string]bool{}
+	for _, d := range documents {
+		if d == nil {
+			continue
+		}
+		for i := range d.Statements {
+			d.Statements[i].keys(func(key string) {
+				if lower := strings.ToLower(key); !seen[lower] {
+					seen[lower] = true
+					keys = append(keys, key)
+				}
+			})
+		}
+	}
+	return keys
+}
+
+// ContextKeys are the condition keys that the document refers to; see the
+// function of that name.
+func (d *Document) ContextKeys() []string { return ContextKeys(d) }
+
+// keys calls f for the condition keys of a statement, as written, with
+// repetitions.
+func (st *Statement) keys(f func(key string)) {
+	for i := range st.resources {
+		for _, v := range st.resources[i].vars {
+			f(v.text)
+		}
+	}
+	for i := range st.conditions {
+		c := &st.conditions[i]
+		f(c.keyText)
+		for j := range c.operands {
+			for _, v := range c.operands[j].vars {
+				f(v.text)
+			}
+		}
+	}
+}

@@ -3,6 +3,8 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -81,36 +83,6 @@ func Parse(kind Kind, text []byte) (*Document, error) {
 		return d, errors.New("policy document: " + d.Diagnostics[0].String())
 	}
 	return d, nil
-}
-
-// ContextKeys are the condition keys that the document refers to, in conditions
-// and policy variables, lower case, each once, in order of appearance.
-func (d *Document) ContextKeys() []string {
-	var keys []string
-	seen := map[string]bool{}
-	add := func(key string) {
-		if !seen[key] {
-			seen[key] = true
-			keys = append(keys, key)
-		}
-	}
-	for i := range d.Statements {
-		st := &d.Statements[i]
-		for j := range st.resources {
-			for _, v := range st.resources[j].vars {
-				add(v.key)
-			}
-		}
-		for j := range st.conditions {
-			add(st.conditions[j].key)
-			for _, o := range st.conditions[j].operands {
-				for _, v := range o.vars {
-					add(v.key)
-				}
-			}
-		}
-	}
-	return keys
 }
 
 // compiler turns nodes into a Document.
@@ -338,6 +310,33 @@ func (d *Document) enter(st *Statement) {
 	}
 }
 
+// with is a copy that has one more statement.
+func (d *Document) with(st Statement) *Document {
+	st.Index = len(d.Statements)
+	return d.edited(append(slices.Clone(d.Statements), st))
+}
+
+// without is a copy in which some statements match nothing. The others keep
+// their indexes.
+func (d *Document) without(dropped []int) *Document {
+	statements := slices.Clone(d.Statements)
+	for _, i := range dropped {
+		statements[i].unreadable = true
+	}
+	return d.edited(statements)
+}
+
+func (d *Document) edited(statements []Statement) *Document {
+	e := &Document{Kind: d.Kind, Version: d.Version, ID: d.ID, Statements: statements, Diagnostics: d.Diagnostics,
+		exact: map[uint64][]int32{}, service: map[string][]int32{}}
+	for i := range statements {
+		if !statements[i].unreadable {
+			e.enter(&statements[i])
+		}
+	}
+	return e
+}
+
 // hashAction is FNV-1a over service:name in lower case.
 func hashAction(service, name string) uint64 {
 	h := uint64(14695981039346656037)
@@ -361,10 +360,11 @@ func lower(c byte) byte {
 
 // label names a statement for people.
 func (st *Statement) label() string {
+	name := strconv.Itoa(st.Index + 1)
 	if st.Sid != "" {
-		return fmt.Sprintf("statement %q (line %d)", st.Sid, st.Start.Line)
+		name = strconv.Quote(st.Sid)
 	}
-	return fmt.Sprintf("statement %d (line %d)", st.Index+1, st.Start.Line)
+	return fmt.Sprintf("statement %s (line %d, column %d)", name, st.Start.Line, st.Start.Column)
 }
 
 // equalLower reports whether s in lower case is want, which is lower case.

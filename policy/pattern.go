@@ -91,6 +91,7 @@ func globLower(pattern, s string) bool {
 // variable is a policy variable: ${key} or ${key, 'default'}.
 type variable struct {
 	key        string // lower case
+	text       string // the key as written
 	fallback   string
 	hasDefault bool
 }
@@ -160,7 +161,7 @@ func readVariable(text string, i int) (v variable, char string, end int) {
 	if key == "" {
 		return v, "", -1
 	}
-	v.key = strings.ToLower(key)
+	v.key, v.text = strings.ToLower(key), key
 	end = i + 2 + stop + 1
 	if rest[stop] == '}' {
 		if key == "*" || key == "?" || key == "$" {

@@ -236,9 +236,9 @@ func (r StatementRef) Get() *Statement {
 
 // Position is a place in the text of a document.
 type Position struct {
-	Offset int // bytes from the beginning
-	Line   int // from 1
-	Column int // from 1, in bytes
+	Offset int `json:"offset"` // bytes from the beginning
+	Line   int `json:"line"`   // from 1
+	Column int `json:"column"` // from 1, in bytes
 }
 
 // Diagnostic is something in a document that could not be read.

@@ -23,10 +23,17 @@ func ExampleExplain() {
 	}, set)
 	fmt.Print(why)
 	// Output:
-	// implicit deny: no identity-based policy allows ecs:RunTask on arn:aws:ecs:eu-west-1:111122223333:task-definition/web:7
-	//   nearest: deploy, statement "RunBlue" (line 2)
-	//     condition StringEquals "blue": aws:RequestTag/team is "red" (is not met)
-	//   to allow it: {"Effect":"Allow","Action":"ecs:RunTask","Resource":"arn:aws:ecs:eu-west-1:111122223333:task-definition/web:7"}
+	// implicit deny: no identity-based policy allows ecs:RunTask on arn:aws:ecs:eu-west-1:111122223333:task-definition/web:7 by arn:aws:iam::111122223333:user/alice
+	// ├─ resource control policy: not asked (they do not cover ecs)
+	// ├─ service control policy: none
+	// ├─ VPC endpoint policy: none
+	// ├─ resource-based policy: none
+	// ├─ identity-based policy: does not allow  <- decides
+	// │     nearest: deploy, statement "RunBlue" (line 2, column 3)
+	// │       condition StringEquals "blue": aws:RequestTag/team is "red" (is not met)
+	// ├─ permissions boundary: none
+	// └─ session policy: none
+	// to allow it: add to an identity-based policy of arn:aws:iam::111122223333:user/alice {"Effect":"Allow","Action":"ecs:RunTask","Resource":"arn:aws:ecs:eu-west-1:111122223333:task-definition/web:7"}
 }
 
 // typical is a role session with a few policies, as most requests are.
@@ -192,7 +199,7 @@ func TestResourceUnknown(t *testing.T) {
 func TestContextKeys(t *testing.T) {
 	d, _ := policy.Parse(policy.KindIdentity, []byte(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::${aws:username}/*",
 		"Condition":{"StringEquals":{"aws:RequestTag/Team":"${aws:PrincipalTag/Team, 'none'}"}}}}`))
-	if got := strings.Join(d.ContextKeys(), " "); got != "aws:username aws:requesttag/team aws:principaltag/team" {
+	if got := strings.Join(d.ContextKeys(), " "); got != "aws:username aws:RequestTag/Team aws:PrincipalTag/Team" {
 		t.Error(got)
 	}
 }

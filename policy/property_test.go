@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -69,8 +70,10 @@ func (w world) statement(kind policy.Kind) map[string]any {
 	return st
 }
 
+// attached keeps the statements as the Id of the document, for apply.
 func (w world) attached(t *testing.T, kind policy.Kind, statements []map[string]any) policy.Attached {
-	text, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": statements})
+	id, _ := json.Marshal(statements)
+	text, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Id": string(id), "Statement": statements})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +81,102 @@ func (w world) attached(t *testing.T, kind policy.Kind, statements []map[string]
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	return policy.Attached{Name: "p", Document: doc}
+	return policy.Attached{Name: "p" + strconv.Itoa(w.IntN(1e9)), Document: doc}
+}
+
+// apply does to a set what changes say, from the text of its documents.
+func (w world) apply(t *testing.T, s policy.Set, changes []policy.Change) policy.Set {
+	t.Helper()
+	edit := func(a policy.Attached, kind policy.Kind, c policy.Change) policy.Attached {
+		var statements []map[string]any
+		if a.Document != nil {
+			if err := json.Unmarshal([]byte(a.Document.ID), &statements); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c.Kind == policy.AddStatement {
+			var st map[string]any
+			if err := json.Unmarshal([]byte(c.Statement), &st); err != nil {
+				t.Fatal(err)
+			}
+			return w.attached(t, kind, append(statements, st))
+		}
+		harmless := map[string]any{"Effect": "Deny", "Action": "none:None"}
+		for k, v := range statements[c.Ref.Index] {
+			if strings.HasSuffix(k, "Principal") || strings.HasSuffix(k, "Resource") {
+				harmless[k] = v
+			}
+		}
+		statements[c.Ref.Index] = harmless
+		return w.attached(t, kind, statements)
+	}
+	in := func(list []policy.Attached, kind policy.Kind, c policy.Change) []policy.Attached {
+		list = slices.Clone(list)
+		for i := range list {
+			if c.Policy != nil && list[i].Name == c.Policy.Name {
+				name := list[i].Name
+				list[i] = edit(list[i], kind, c)
+				list[i].Name = name
+			}
+		}
+		if c.Policy == nil {
+			list = append(list, edit(policy.Attached{}, kind, c))
+		}
+		return list
+	}
+	one := func(a *policy.Attached, kind policy.Kind, c policy.Change) *policy.Attached {
+		if a == nil {
+			a = &policy.Attached{}
+		}
+		b := edit(*a, kind, c)
+		return &b
+	}
+	for _, c := range changes {
+		switch c.Layer {
+		case policy.LayerIdentity:
+			s.Identity = in(s.Identity, policy.KindIdentity, c)
+		case policy.LayerSession:
+			s.Session, s.HasSession = in(s.Session, policy.KindSession, c), true
+		case policy.LayerBoundary:
+			s.Boundary = one(s.Boundary, policy.KindIdentity, c)
+		case policy.LayerVPCEndpoint:
+			s.VPCEndpoint = one(s.VPCEndpoint, policy.KindVPCEndpoint, c)
+		case policy.LayerResource:
+			s.Resource = one(s.Resource, policy.KindResource, c)
+		case policy.LayerTrust:
+			s.Trust = one(s.Trust, policy.KindTrust, c)
+		case policy.LayerSCP, policy.LayerRCP:
+			levels, kind := &s.SCP, policy.KindSCP
+			if c.Layer == policy.LayerRCP {
+				levels, kind = &s.RCP, policy.KindRCP
+			}
+			*levels = slices.Clone(*levels)
+			if c.Kind == policy.AddStatement {
+				(*levels)[c.Level-1] = in((*levels)[c.Level-1], kind, c)
+				continue
+			}
+			for i := range *levels {
+				(*levels)[i] = in((*levels)[i], kind, c)
+			}
+		}
+	}
+	return s
+}
+
+// checkReport reads the JSON form back: it must draw the same tree.
+func checkReport(t *testing.T, why *policy.Reasons) {
+	t.Helper()
+	text, err := json.Marshal(why)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back policy.Report
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	if back.Tree() != why.Tree() {
+		t.Fatalf("the tree of the record differs:\n%s\n%s", back.Tree(), why)
+	}
 }
 
 func (w world) some(t *testing.T, kind policy.Kind) policy.Attached {
@@ -160,19 +258,16 @@ func TestProperties(t *testing.T) {
 			allowed++
 		}
 		checkOrder(t, r, &s, before)
-		if got := policy.Explain(r, &s); outcome(got.Decision) != outcome(before) {
+		got := policy.Explain(r, &s)
+		if outcome(got.Decision) != outcome(before) {
 			t.Fatalf("Explain decides %s, Authorize %s", outcome(got.Decision), outcome(before))
-		} else if strings.HasPrefix(got.Suggest(), "{") {
-			added := s
-			doc, err := policy.Parse(policy.KindIdentity, []byte(`{"Version":"2012-10-17","Statement":`+got.Suggest()+`}`))
-			if err != nil {
-				t.Fatal(err)
-			}
-			added.Identity = append(slices.Clone(s.Identity), policy.Attached{Document: doc})
-			if !policy.Authorize(r, &added).Allowed {
-				t.Fatalf("the suggestion %s does not help", got.Suggest())
+		} else if !before.Allowed {
+			changed := w.apply(t, s, got.Changes())
+			if after := policy.Authorize(r, &changed); !after.Allowed {
+				t.Fatalf("the changes %s do not help:\n%s", got.Suggest(), policy.Explain(r, &changed))
 			}
 		}
+		checkReport(t, got)
 
 		// An added Deny never allows, wherever it is added.
 		deny := w.statement(policy.KindIdentity)
