@@ -166,13 +166,13 @@ func hold(t *testing.T, subject, base *target, bound float64) {
 	base.dial(t)
 	var rate, cost float64
 	quiet := false
-	for range attempts {
+	for i := range attempts {
 		r, c, q := compare(t, subject, base)
 		cost = max(cost, c)
 		if q {
 			quiet, rate = true, max(rate, r)
 		}
-		if q && rate >= bound {
+		if q && rate >= bound || !quiet && i > 0 && cost >= bound {
 			return
 		}
 	}
