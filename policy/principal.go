@@ -27,7 +27,7 @@ type principals struct {
 	star      bool
 	accounts  []string
 	arns      []string // of users, roles, and sessions
-	ids       []string // AIDA..., AROA...: what IAM stores for users and roles
+	ids       []string // AIDA..., AROA..., AROA...:SESSION: what IAM stores for users, roles and sessions
 	services  []string
 	federated []string
 	canonical []string
@@ -81,7 +81,8 @@ func (p *principals) enterAWS(text string) bool {
 	a, err := arn.Parse(text)
 	switch {
 	case err != nil:
-		if text == "" || strings.ContainsAny(text, "*?:/") {
+		id, session, isSession := strings.Cut(text, ":")
+		if id == "" || strings.ContainsAny(text, "*?/") || isSession && (session == "" || strings.Contains(session, ":") || !strings.HasPrefix(id, "AROA")) {
 			return false
 		}
 		p.ids = append(p.ids, text)
@@ -133,6 +134,9 @@ func (p *principals) grant(who *Principal) grant {
 			g |= grantDirect
 		}
 	case AssumedRole, FederatedUser:
+		if isSession && who.Type == AssumedRole && slices.Contains(p.ids, who.UserID) {
+			g |= grantDirect
+		}
 		if who.RoleARN != "" && slices.Contains(p.arns, who.RoleARN) ||
 			isSession && who.Type == AssumedRole && slices.Contains(p.ids, id) {
 			g |= grantRole

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -36,7 +37,10 @@ const (
 	Account = "111122223333"
 	Region  = "eu-west-1"
 
-	rootKey    = "AKIAROOTROOTROOTROOT"
+	rootKey       = "AKIAROOTROOTROOTROOT"
+	rolePrefix    = "arn:aws:iam::" + Account + ":role/"
+	sessionPrefix = "arn:aws:sts::" + Account + ":assumed-role/"
+
 	rootSecret = "root/secret/of/the/test/kit/1234567890ab"
 )
 
@@ -61,6 +65,7 @@ type Kit struct {
 	mu    sync.Mutex
 	roles map[string][]policy.Attached // identity-based policies by role ARN
 	trust map[string]policy.Attached   // trust policies by role ARN
+	ids   map[string]string            // unique ids of the roles that exist, by role ARN
 	gone  map[string]bool
 }
 
@@ -75,7 +80,7 @@ func WithClock(c clock.Clock) Option { return func(k *Kit) { k.Clock = c } }
 func New(t testing.TB, build func(k *Kit) []Registrar, opts ...Option) *Kit {
 	t.Helper()
 	dir := t.TempDir()
-	k := &Kit{t: t, Clock: clock.Real, Seal: seal.NewEphemeral(), Mux: gateway.NewMux(), roles: map[string][]policy.Attached{}, trust: map[string]policy.Attached{}, gone: map[string]bool{}}
+	k := &Kit{t: t, Clock: clock.Real, Seal: seal.NewEphemeral(), Mux: gateway.NewMux(), roles: map[string][]policy.Attached{}, trust: map[string]policy.Attached{}, ids: map[string]string{}, gone: map[string]bool{}}
 	for _, o := range opts {
 		o(k)
 	}
@@ -136,7 +141,7 @@ func (k *Kit) With(policies ...string) aws.Config {
 // Role declares a role. An empty trust policy means that it is never assumed.
 func (k *Kit) Role(name, trust string, policies ...string) (arn string) {
 	k.t.Helper()
-	arn = "arn:aws:iam::" + Account + ":role/" + name
+	arn = rolePrefix + name
 	var docs []policy.Attached
 	for i, p := range policies {
 		doc, err := policy.Parse(policy.KindIdentity, []byte(p))
@@ -149,6 +154,7 @@ func (k *Kit) Role(name, trust string, policies ...string) (arn string) {
 	defer k.mu.Unlock()
 	k.roles[arn] = docs
 	delete(k.gone, arn)
+	k.roleID(arn)
 	if trust != "" {
 		doc, err := policy.Parse(policy.KindTrust, []byte(trust))
 		if err != nil {
@@ -165,8 +171,22 @@ func (k *Kit) Delete(arn string) {
 	defer k.mu.Unlock()
 	delete(k.roles, arn)
 	delete(k.trust, arn)
+	delete(k.ids, arn)
 	k.gone[arn] = true
 }
+
+// roleID is the unique id of a role. One that the test did not declare gets
+// one, too: sessions can be of roles that are not there.
+func (k *Kit) roleID(arn string) string {
+	if k.ids[arn] == "" {
+		k.ids[arn] = id.Unique(id.Random, "AROA")
+	}
+	return k.ids[arn]
+}
+
+// Principals knows the roles that the test declared, by ids that are new
+// whenever a role is declared again after it was deleted.
+func (k *Kit) Principals() authz.Principals { return sources{k} }
 
 // Session mints credentials of a declared role.
 func (k *Kit) Session(role, sessionName string, ttl time.Duration) aws.Config {
@@ -181,11 +201,14 @@ func (k *Kit) Session(role, sessionName string, ttl time.Duration) aws.Config {
 
 // Principal is a session of a role as the gateway sees it.
 func (k *Kit) Principal(role, sessionName string) *session.Principal {
+	arn := rolePrefix + role
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	roleID := k.roleID(arn)
 	return &session.Principal{
 		Type: session.AssumedRole, Account: Account,
-		ARN:     "arn:aws:sts::" + Account + ":assumed-role/" + role + "/" + sessionName,
-		UserID:  "AROATESTTESTTESTTEST1:" + sessionName,
-		RoleARN: "arn:aws:iam::" + Account + ":role/" + role, RoleName: role, RoleID: "AROATESTTESTTESTTEST1", SessionName: sessionName,
+		ARN:    sessionPrefix + role + "/" + sessionName,
+		UserID: roleID + ":" + sessionName, RoleARN: arn, RoleName: role, RoleID: roleID, SessionName: sessionName,
 	}
 }
 
@@ -238,6 +261,32 @@ func (s sources) Trust(_ store.Reader, roleARN string) (*policy.Attached, bool) 
 	defer s.k.mu.Unlock()
 	t, ok := s.k.trust[roleARN]
 	return &t, ok
+}
+
+func (s sources) PrincipalID(_ store.Reader, principalARN string) (string, bool) {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	name, sessionName, isSession := strings.Cut(strings.TrimPrefix(principalARN, sessionPrefix), "/")
+	if !strings.HasPrefix(principalARN, sessionPrefix) {
+		roleID, ok := s.k.ids[principalARN]
+		return roleID, ok
+	}
+	roleID, ok := s.k.ids[rolePrefix+name]
+	return roleID + ":" + sessionName, ok && isSession
+}
+
+func (s sources) PrincipalARN(_ store.Reader, _, principalID string) (string, bool) {
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	roleID, sessionName, isSession := strings.Cut(principalID, ":")
+	for arn, of := range s.k.ids {
+		if of == roleID && isSession {
+			return sessionPrefix + strings.TrimPrefix(arn, rolePrefix) + "/" + sessionName, true
+		} else if of == roleID {
+			return arn, true
+		}
+	}
+	return "", false
 }
 
 type noKeys struct{}

@@ -44,16 +44,7 @@ func (d *Role) compileTrust() *policy.Attached {
 	if k.trust != nil {
 		return k.trust
 	}
-	trust := &policy.Attached{Layer: policy.LayerTrust, ARN: d.ARN}
-	text, err := rewritePrincipals(d.Trust, func(arn string) string {
-		if id := d.Bound[arn]; id != "" {
-			return id
-		}
-		return arn
-	})
-	if err == nil { // else the missing document denies
-		trust.Document, _ = policy.Parse(policy.KindTrust, []byte(text))
-	}
+	trust := &policy.Attached{Layer: policy.LayerTrust, ARN: d.ARN, Document: d.Bound.Parse(policy.KindTrust, d.Trust)}
 	with := *k
 	with.trust = trust
 	d.compiled.Store(&with)

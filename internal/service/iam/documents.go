@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/remit-ecs/remit/internal/api/iamapi"
+	"github.com/remit-ecs/remit/internal/authz"
 	"github.com/remit-ecs/remit/internal/store"
 )
 
@@ -81,7 +82,7 @@ type Role struct {
 	Trust       string  `json:"trust"`      // as given
 	// Bound are the ARNs of roles and users that Trust names, each with the
 	// unique id that it had when the policy was saved.
-	Bound map[string]string `json:"bound,omitempty"`
+	Bound authz.Bound `json:"bound,omitempty"`
 }
 
 // User is a user.

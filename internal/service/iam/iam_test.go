@@ -219,6 +219,40 @@ func TestTrustIsBound(t *testing.T) {
 	}
 }
 
+// A trust policy that names a session means that of the role of then.
+func TestSessionPrincipalIsBound(t *testing.T) {
+	k := newKit(t)
+	_, root := k.user("starter", testkit.Allow("*", "sts:AssumeRole"))
+	first := k.role("first", trustAWS(prefix+"user/starter"))
+	session := "arn:aws:sts::" + account + ":assumed-role/first/run"
+	second := k.role("second", trustAWS(session))
+	as := func(cfg aws.Config, role, name string) (aws.Config, error) {
+		out, err := awssts.NewFromConfig(cfg).AssumeRole(ctx, &awssts.AssumeRoleInput{RoleArn: &role, RoleSessionName: &name})
+		if err != nil {
+			return aws.Config{}, err
+		}
+		_, next := k.as(*out.Credentials.AccessKeyId, *out.Credentials.SecretAccessKey, *out.Credentials.SessionToken)
+		return next, nil
+	}
+	try := func(name string) error {
+		cfg, err := as(root, first, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = as(cfg, second, "next")
+		return err
+	}
+	if err := try("run"); err != nil {
+		t.Error(err)
+	}
+	refused(t, try("other"), "AccessDenied: User: arn:aws:sts::"+account+":assumed-role/first/other is not authorized to perform: sts:AssumeRole")
+	must(t)(k.DeleteRole(ctx, &awsiam.DeleteRoleInput{RoleName: aws.String("first")}))
+	k.role("first", trustAWS(prefix+"user/starter"))
+	refused(t, try("run"), "AccessDenied: User: "+session+" is not authorized to perform: sts:AssumeRole")
+	_, err := k.CreateRole(ctx, &awsiam.CreateRoleInput{RoleName: aws.String("third"), AssumeRolePolicyDocument: aws.String(trustAWS("arn:aws:sts::" + account + ":assumed-role/none/run"))})
+	refused(t, err, `MalformedPolicyDocument: Invalid principal in policy: "AWS":"arn:aws:sts::`+account+`:assumed-role/none/run"`)
+}
+
 func TestManagedPoliciesBind(t *testing.T) {
 	k := newKit(t)
 	client, _ := k.user("bob")
