@@ -7,20 +7,28 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/remit-ecs/remit/internal/controlplane"
 )
 
-// environment is what a client needs to reach a server as its root.
+// environment is what a client needs to reach a server as the root user of one
+// of its accounts.
 type environment struct {
-	Endpoint string `json:"endpoint"`
-	Region   string `json:"region"`
-	KeyID    string `json:"accessKeyId"`
-	Secret   string `json:"secretAccessKey"`
+	Endpoint string            `json:"endpoint"`
+	Region   string            `json:"region"`
+	Account  string            `json:"account"` // the default
+	Keys     map[string]envKey `json:"keys"`    // by account
+}
+
+type envKey struct {
+	KeyID  string `json:"accessKeyId"`
+	Secret string `json:"secretAccessKey"`
 }
 
 const envFile = "environment.json"
@@ -29,6 +37,7 @@ func printEnv(args []string, stdout, stderr io.Writer) error {
 	set := flag.NewFlagSet("remit env", flag.ContinueOnError)
 	set.SetOutput(stderr)
 	data := set.String("data", "", "data directory of the server (default: the server on the default port)")
+	account := set.String("account", "", "account whose root key to print (default: the server's default account)")
 	if err := parse(set, args); err != nil {
 		return err
 	}
@@ -53,8 +62,15 @@ func printEnv(args []string, stdout, stderr io.Writer) error {
 	if err := json.Unmarshal(text, &e); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
+	if *account == "" {
+		*account = e.Account
+	}
+	key, ok := e.Keys[*account]
+	if !ok {
+		return fmt.Errorf("the server at %s does not serve account %s; it serves %s", e.Endpoint, *account, strings.Join(slices.Sorted(maps.Keys(e.Keys)), ", "))
+	}
 	for _, v := range [...][2]string{
-		{"AWS_ENDPOINT_URL", e.Endpoint}, {"AWS_ACCESS_KEY_ID", e.KeyID}, {"AWS_SECRET_ACCESS_KEY", e.Secret},
+		{"AWS_ENDPOINT_URL", e.Endpoint}, {"AWS_ACCESS_KEY_ID", key.KeyID}, {"AWS_SECRET_ACCESS_KEY", key.Secret},
 		{"AWS_REGION", e.Region}, {"AWS_DEFAULT_REGION", e.Region},
 	} {
 		fmt.Fprintf(stdout, "export %s=%s\n", v[0], quote(v[1]))
@@ -68,8 +84,13 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 
 // writeEnvFile leaves for remit env what it prints, readable by this user only.
 func writeEnvFile(cp *controlplane.ControlPlane) (remove func(), err error) {
-	keyID, secret := cp.Root()
-	text, err := json.Marshal(environment{Endpoint: cp.Endpoint(), Region: cp.Region(), KeyID: keyID, Secret: secret})
+	e := environment{Endpoint: cp.Endpoint(), Region: cp.Region(), Account: cp.Account, Keys: map[string]envKey{}}
+	for _, a := range cp.Accounts.Accounts() {
+		if keyID, secret, ok := cp.RootOf(a.ID); ok {
+			e.Keys[a.ID] = envKey{keyID, secret}
+		}
+	}
+	text, err := json.Marshal(e)
 	if err != nil {
 		return nil, err
 	}

@@ -95,7 +95,8 @@ func TestUsage(t *testing.T) {
 func TestEnv(t *testing.T) {
 	dir := t.TempDir()
 	const secret = `it's "$HOME" \ & ` + "`id`\n;"
-	text, err := json.Marshal(environment{Endpoint: "http://127.0.0.1:4566", Region: "eu-west-1", KeyID: "AKIA", Secret: secret})
+	text, err := json.Marshal(environment{Endpoint: "http://127.0.0.1:4566", Region: "eu-west-1", Account: "111122223333",
+		Keys: map[string]envKey{"111122223333": {"AKIA", secret}, "444455556666": {"AKIB", "other"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +112,13 @@ func TestEnv(t *testing.T) {
 	out, err := sh.CombinedOutput()
 	if want := "http://127.0.0.1:4566|eu-west-1|" + secret + "|none"; err != nil || string(out) != want {
 		t.Errorf("%v\ngot  %q\nwant %q", err, out, want)
+	}
+	if r := finish(t, remit(t, "env", "--data", dir, "--account", "444455556666")); r.code != 0 || !strings.Contains(r.stdout, "AWS_ACCESS_KEY_ID='AKIB'") {
+		t.Errorf("%+v", r)
+	}
+	if r := finish(t, remit(t, "env", "--data", dir, "--account", "000000000000")); r.code != 1 || r.stdout != "" ||
+		!strings.Contains(r.stderr, "does not serve account 000000000000; it serves 111122223333, 444455556666") {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/remit-ecs/remit/internal/controlplane"
 	"github.com/remit-ecs/remit/internal/gateway"
+	"github.com/remit-ecs/remit/internal/organization"
 )
 
 // stopWithin is how long a stop may take; what is not done then is cut off.
@@ -28,6 +29,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs.BoolVar(&o.InsecureHTTP, "insecure-http", false, "serve plain http also off loopback")
 	fs.StringVar(&o.TLSCert, "tls-cert", "", "certificate file (PEM); with --tls-key serves https")
 	fs.StringVar(&o.TLSKey, "tls-key", "", "private key file (PEM)")
+	accounts := fs.String("accounts", "", "JSON file that names the accounts to serve, and their organization with its SCPs and RCPs")
 	mode := fs.String("iam", string(gateway.Strict), "strict: roles bind; soft: record what would be denied, allow it; off: verify nothing")
 	verbose := fs.Bool("verbose", false, "log more")
 	if err := parse(fs, args); err != nil {
@@ -39,6 +41,11 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var err error
 	if o.Mode, err = gateway.ParseMode(*mode); err != nil {
 		return err
+	}
+	if *accounts != "" {
+		if o.Accounts, err = organization.Load(*accounts); err != nil {
+			return err
+		}
 	}
 	o.Log = logger(stderr, *verbose)
 	o.RootKeyID, o.RootSecret = os.Getenv("REMIT_ROOT_ACCESS_KEY_ID"), os.Getenv("REMIT_ROOT_SECRET_ACCESS_KEY")
@@ -72,7 +79,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // serverFlags are those that serve and run share.
 func serverFlags(fs *flag.FlagSet, o *controlplane.Options) {
-	fs.StringVar(&o.Account, "account", "", "account of the root key (default 000000000000)")
+	fs.StringVar(&o.Account, "account", "", "the default account, that of remit env (default 000000000000; with --accounts the management account, or the first named)")
 	fs.StringVar(&o.Runtime, "runtime", controlplane.RuntimeAuto, "what runs tasks: auto, embedded, process or none")
 	fs.StringVar(&o.Advertise, "advertise", "", "URL that containers get as AWS_ENDPOINT_URL (default: this server on the task bridge)")
 }

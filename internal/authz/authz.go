@@ -101,6 +101,20 @@ type Sources interface {
 // has none.
 type ResourcePolicy func(r store.Reader, resource string) *policy.Attached
 
+// Organizations says what the organization of an account has attached.
+// organization.Directory implements it.
+type Organizations interface {
+	// SCP gives the service control policies that bind an account's principals,
+	// and RCP the resource control policies that bind what is done to its
+	// resources: by level, root first. Nil where none do: outside the
+	// organization, and in its management account.
+	SCP(account string) [][]policy.Attached
+	RCP(account string) [][]policy.Attached
+	// Organization gives the organization's id, and where the account stands in
+	// it as aws:PrincipalOrgPaths writes it; both empty outside.
+	Organization(account string) (id string, paths []string)
+}
+
 // Facts are what is true of the request as a whole: the global condition keys
 // that do not depend on the question.
 type Facts struct {
@@ -120,6 +134,8 @@ type Authorizer struct {
 	// Resources maps the service prefix of an action ("ecr") to where the
 	// resource-based policies of that service are read.
 	Resources map[string]ResourcePolicy
+	// Organizations is nil where no account is in an organization.
+	Organizations Organizations
 }
 
 // Decide answers one question about a request by caller.
@@ -160,6 +176,10 @@ func (a *Authorizer) Decide(r store.Reader, caller *session.Principal, f *Facts,
 		v.set.Resource = rp(r, ask.Resource)
 	}
 	v.req.Context = keys(p, id.Tags, f, &ask, v.req.ResourceAccount)
+	if a.Organizations != nil {
+		a.controlPolicies(&v, p)
+		a.organizationKeys(v.req.Context, p, f, v.req.ResourceAccount)
+	}
 	v.Decision = policy.Authorize(&v.req, &v.set)
 	v.Allowed = v.Decision.Allowed
 	return v

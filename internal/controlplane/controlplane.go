@@ -26,6 +26,7 @@ import (
 	"github.com/remit-ecs/remit/internal/blob"
 	"github.com/remit-ecs/remit/internal/clock"
 	"github.com/remit-ecs/remit/internal/gateway"
+	"github.com/remit-ecs/remit/internal/organization"
 	"github.com/remit-ecs/remit/internal/seal"
 	"github.com/remit-ecs/remit/internal/session"
 	"github.com/remit-ecs/remit/internal/store"
@@ -56,7 +57,7 @@ type Options struct {
 	Listen  string // host:port; port 0 takes a free one
 	Data    string // directory for all state; "" is a temporary one, removed by Close
 	Store   string // store URL; "" is SQLite in Data
-	Account string
+	Account string // the default account; "" is the first choice of Accounts, or DefaultAccount
 	Region  string // where the built-in host registers
 	Mode    gateway.Mode
 	Runtime string
@@ -68,6 +69,11 @@ type Options struct {
 	TLSKey       string
 
 	RootKeyID, RootSecret string // the root's access key; "" is made and kept in Data
+
+	// Accounts are the accounts that are served, and their organization. Nil is
+	// Account alone.
+	Accounts *organization.Directory
+	alone    bool // Accounts was nil
 
 	StopTasks bool // Close stops and removes every task of the built-in host
 	FallBack  bool // RuntimeAuto ends at RuntimeProcess rather than at none
@@ -93,8 +99,8 @@ type ControlPlane struct {
 	hostMu      sync.Mutex       // guards host
 	host        *host
 	machine     *machine
-	subnet      netip.Prefix // of the tasks; not valid where they have no network of their own
-	root        rootKey
+	subnet      netip.Prefix       // of the tasks; not valid where they have no network of their own
+	roots       map[string]rootKey // by account
 	endpoint    string
 	servers     []*http.Server
 	failed      chan error
@@ -234,6 +240,9 @@ func (o *Options) complete() error {
 		}
 	}
 	set(&o.Listen, DefaultListen)
+	if o.Accounts != nil {
+		set(&o.Account, o.Accounts.Default())
+	}
 	set(&o.Account, DefaultAccount)
 	set(&o.Region, DefaultRegion)
 	set(&o.Runtime, RuntimeAuto)
@@ -252,6 +261,15 @@ func (o *Options) complete() error {
 	}
 	if o.Account == ReservedAccount {
 		return fmt.Errorf("account %s is reserved for Remit's own hosts", ReservedAccount)
+	}
+	if o.Accounts == nil {
+		o.Accounts, o.alone = organization.Single(o.Account), true
+	}
+	switch {
+	case !o.Accounts.Has(o.Account):
+		return fmt.Errorf("account %s is not among those that --accounts names", o.Account)
+	case o.Accounts.Has(ReservedAccount):
+		return fmt.Errorf("--accounts names %s, which is reserved for Remit's own hosts", ReservedAccount)
 	}
 	switch o.Runtime {
 	case RuntimeAuto, RuntimeEmbedded, RuntimeProcess, RuntimeNone:
@@ -321,7 +339,7 @@ func (cp *ControlPlane) openState(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if cp.root, err = cp.loadRootKey(); err != nil {
+	if cp.roots, err = cp.loadRootKeys(); err != nil {
 		return err
 	}
 	url := cp.Options.Store
@@ -341,16 +359,32 @@ func (cp *ControlPlane) openState(ctx context.Context) error {
 	}
 	mux := gateway.NewMux()
 	cp.services.register(mux, sealer)
+	rootKeys := map[string]gateway.RootKey{}
+	for account, k := range cp.roots {
+		rootKeys[k.KeyID] = gateway.RootKey{Account: account, Secret: k.Secret}
+	}
+	decide := &authz.Authorizer{Sources: cp.services.iam}
+	if cp.Accounts.OrganizationID() != "" {
+		decide.Organizations = cp.Accounts
+	}
 	cp.gateway = gateway.New(gateway.Config{
 		Mode: cp.Mode, Account: cp.Account, Store: cp.store, Blobs: cp.blobs, Clock: cp.Clock, Sealer: sealer,
 		Keys:  cp.services.iam,
-		Authz: &authz.Authorizer{Sources: cp.services.iam},
+		Authz: decide,
 		Log:   cp.Log, PageKey: keys.Derive("pages", 32),
-		RootKeys: map[string]gateway.RootKey{cp.root.KeyID: {Account: cp.Account, Secret: cp.root.Secret}},
+		RootKeys: rootKeys,
+		Serves:   cp.serves,
 		Validate: cp.Validate,
 	}, mux)
 	cp.services.connect(cp.gateway)
 	return nil
+}
+
+// serves says whose credentials are good: nobody's of an account that is not
+// named, even if the state has some from when it was. Where nothing is verified
+// and no accounts were named, clients choose accounts as they like.
+func (cp *ControlPlane) serves(account string) bool {
+	return account == ReservedAccount || cp.Accounts.Has(account) || cp.alone && cp.Mode == gateway.Off
 }
 
 // serve answers on a listener until Close.
@@ -428,8 +462,18 @@ func (cp *ControlPlane) Region() string { return cp.Options.Region }
 // Data is the data directory.
 func (cp *ControlPlane) Data() string { return cp.data }
 
-// Root is the access key of the account's root user.
-func (cp *ControlPlane) Root() (keyID, secret string) { return cp.root.KeyID, cp.root.Secret }
+// Root is the access key of the default account's root user.
+func (cp *ControlPlane) Root() (keyID, secret string) {
+	keyID, secret, _ = cp.RootOf(cp.Account)
+	return keyID, secret
+}
+
+// RootOf is the access key of an account's root user; false where the account
+// is not served.
+func (cp *ControlPlane) RootOf(account string) (keyID, secret string, ok bool) {
+	k, ok := cp.roots[account]
+	return k.KeyID, k.Secret, ok
+}
 
 // Failed reports what ended the server by itself.
 func (cp *ControlPlane) Failed() <-chan error { return cp.failed }

@@ -89,6 +89,13 @@ func (cp *ControlPlane) reset(w http.ResponseWriter, r *http.Request) {
 // roles bind, how signatures are checked, and each way around them.
 func (cp *ControlPlane) Banner() []string {
 	lines := []string{fmt.Sprintf("Remit %s at %s, account %s", cp.Version, cp.endpoint, cp.Account)}
+	if n := len(cp.Accounts.Accounts()); n > 1 || cp.Accounts.OrganizationID() != "" {
+		line := fmt.Sprintf("Accounts: %d, no organization", n)
+		if org := cp.Accounts.OrganizationID(); org != "" {
+			line = fmt.Sprintf("Accounts: %d, organization %s managed by %s", n, org, cp.Accounts.ManagementAccount())
+		}
+		lines = append(lines, line)
+	}
 	signatures, binding := "verified (SigV4)", "roles bind"
 	switch cp.Mode {
 	case gateway.Soft:

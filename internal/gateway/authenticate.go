@@ -87,6 +87,9 @@ func (g *Gateway) authenticate(c *Call, r *http.Request, q *sigv4.Request, b bod
 			return api.AccessDenied("Without signatures Remit answers no page in a browser: the request has the Origin " + clip(r.Header.Get("Origin")) + ".")
 		}
 		g.takeAtItsWord(c, q)
+		if !g.serves(c.Account) {
+			return api.InvalidClientToken()
+		}
 		return nil
 	}
 	view := g.Store.View(c.Context)
@@ -96,6 +99,9 @@ func (g *Gateway) authenticate(c *Call, r *http.Request, q *sigv4.Request, b bod
 	p, secret, err := g.resolve(c, view, q)
 	if err != nil {
 		return err
+	}
+	if !g.serves(p.Account) { // it was, when the credentials were made
+		return api.InvalidClientToken()
 	}
 	if serr := q.CheckScope(c.Op.Service.SigningName, ""); serr != nil {
 		return g.signatureError(c.Op, serr)
@@ -139,6 +145,8 @@ func (g *Gateway) resolve(c *Call, r store.Reader, q *sigv4.Request) (*session.P
 	}
 	return nil, "", api.InvalidClientToken()
 }
+
+func (g *Gateway) serves(account string) bool { return g.Serves == nil || g.Serves(account) }
 
 // Unchecked is the principal that everybody is where nothing is verified, and
 // nil where IAM binds.

@@ -55,6 +55,9 @@ type Config struct {
 	Log      *slog.Logger
 	PageKey  []byte // authenticates pagination tokens
 	RootKeys map[string]RootKey
+	// Serves says which accounts' credentials are good. Nil means all that there
+	// are keys of.
+	Serves func(account string) bool
 	// Validate checks every answer against the model. Tests switch it on.
 	Validate bool
 }

@@ -42,6 +42,7 @@ var rules = []struct {
 	{"internal/session", []string{"internal/id", "internal/clock"}, "leaves and policy only"},
 	{"internal/audit", []string{"internal/session", "internal/api"}, "leaves and policy only"},
 	{"internal/authz", []string{"arn", "policy", "internal/api", "internal/session", "internal/store"}, "authz gathers policies and asks the engine; it knows no service"},
+	{"internal/organization", []string{"policy"}, "a leaf: it reads a file and evaluates nothing"},
 	{"internal/gateway", []string{"arn", "policy", "internal/api", "internal/audit", "internal/authz", "internal/blob", "internal/clock", "internal/id", "internal/seal", "internal/session", "internal/sigv4", "internal/store", "internal/wire"}, "the one path knows no service"},
 	{"internal/schedule", nil, "a pure function of its own small values"},
 	{"internal/service/ecs", []string{"internal/schedule", "internal/service/ecs"}, "a service imports the gateway and below, never another service"},

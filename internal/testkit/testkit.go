@@ -26,6 +26,7 @@ import (
 	"github.com/remit-ecs/remit/internal/clock"
 	"github.com/remit-ecs/remit/internal/gateway"
 	"github.com/remit-ecs/remit/internal/id"
+	"github.com/remit-ecs/remit/internal/organization"
 	"github.com/remit-ecs/remit/internal/seal"
 	"github.com/remit-ecs/remit/internal/session"
 	"github.com/remit-ecs/remit/internal/store"
@@ -37,9 +38,7 @@ const (
 	Account = "111122223333"
 	Region  = "eu-west-1"
 
-	rootKey       = "AKIAROOTROOTROOTROOT"
-	rolePrefix    = "arn:aws:iam::" + Account + ":role/"
-	sessionPrefix = "arn:aws:sts::" + Account + ":assumed-role/"
+	rootKey = "AKIAROOTROOTROOTROOT"
 
 	rootSecret = "root/secret/of/the/test/kit/1234567890ab"
 )
@@ -60,7 +59,8 @@ type Kit struct {
 	URL     string
 	Server  *httptest.Server
 
-	t testing.TB
+	t            testing.TB
+	organization *organization.Directory // nil: none
 
 	mu    sync.Mutex
 	roles map[string][]policy.Attached // identity-based policies by role ARN
@@ -96,10 +96,13 @@ func New(t testing.TB, build func(k *Kit) []Registrar, opts ...Option) *Kit {
 		t.Fatal(err)
 	}
 	k.Authz = &authz.Authorizer{Sources: sources{k}, Resources: map[string]authz.ResourcePolicy{}}
+	if k.organization != nil {
+		k.Authz.Organizations = k.organization
+	}
 	k.Gateway = gateway.New(gateway.Config{
 		Mode: gateway.Strict, Account: Account, Store: k.Store, Blobs: k.Blobs, Clock: k.Clock, Sealer: k.Sealer,
 		Keys: noKeys{}, Authz: k.Authz, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), PageKey: k.Seal.Derive("pages", 32),
-		RootKeys: map[string]gateway.RootKey{rootKey: {Account: Account, Secret: rootSecret}},
+		RootKeys: rootKeys(),
 		Validate: true,
 	}, k.Mux)
 	for _, s := range build(k) {
@@ -138,10 +141,25 @@ func (k *Kit) With(policies ...string) aws.Config {
 	return k.Session(name, "session", time.Hour)
 }
 
-// Role declares a role. An empty trust policy means that it is never assumed.
+// WithIn is With for a role of an account.
+func (k *Kit) WithIn(account string, policies ...string) aws.Config {
+	k.t.Helper()
+	name := "role-" + id.Hex(id.Random, 4)
+	k.RoleIn(account, name, "", policies...)
+	return k.SessionIn(account, name, "session", time.Hour)
+}
+
+// Role declares a role of the test's account. An empty trust policy means that
+// it is never assumed.
 func (k *Kit) Role(name, trust string, policies ...string) (arn string) {
 	k.t.Helper()
-	arn = rolePrefix + name
+	return k.RoleIn(Account, name, trust, policies...)
+}
+
+// RoleIn declares a role of an account.
+func (k *Kit) RoleIn(account, name, trust string, policies ...string) (arn string) {
+	k.t.Helper()
+	arn = "arn:aws:iam::" + account + ":role/" + name
 	var docs []policy.Attached
 	for i, p := range policies {
 		doc, err := policy.Parse(policy.KindIdentity, []byte(p))
@@ -191,8 +209,14 @@ func (k *Kit) Principals() authz.Principals { return sources{k} }
 // Session mints credentials of a declared role.
 func (k *Kit) Session(role, sessionName string, ttl time.Duration) aws.Config {
 	k.t.Helper()
-	p := k.Principal(role, sessionName)
-	c, err := k.Sealer.Mint(*p, id.AccessKeyID(id.Random, id.Temporary, Account), ttl, k.Clock.Now())
+	return k.SessionIn(Account, role, sessionName, ttl)
+}
+
+// SessionIn mints credentials of a declared role of an account.
+func (k *Kit) SessionIn(account, role, sessionName string, ttl time.Duration) aws.Config {
+	k.t.Helper()
+	p := k.PrincipalIn(account, role, sessionName)
+	c, err := k.Sealer.Mint(*p, id.AccessKeyID(id.Random, id.Temporary, account), ttl, k.Clock.Now())
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -201,13 +225,18 @@ func (k *Kit) Session(role, sessionName string, ttl time.Duration) aws.Config {
 
 // Principal is a session of a role as the gateway sees it.
 func (k *Kit) Principal(role, sessionName string) *session.Principal {
-	arn := rolePrefix + role
+	return k.PrincipalIn(Account, role, sessionName)
+}
+
+// PrincipalIn is a session of a role of an account.
+func (k *Kit) PrincipalIn(account, role, sessionName string) *session.Principal {
+	arn := "arn:aws:iam::" + account + ":role/" + role
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	roleID := k.roleID(arn)
 	return &session.Principal{
-		Type: session.AssumedRole, Account: Account,
-		ARN:    sessionPrefix + role + "/" + sessionName,
+		Type: session.AssumedRole, Account: account,
+		ARN:    "arn:aws:sts::" + account + ":assumed-role/" + role + "/" + sessionName,
 		UserID: roleID + ":" + sessionName, RoleARN: arn, RoleName: role, RoleID: roleID, SessionName: sessionName,
 	}
 }
@@ -266,13 +295,14 @@ func (s sources) Trust(_ store.Reader, roleARN string) (*policy.Attached, bool) 
 func (s sources) PrincipalID(_ store.Reader, principalARN string) (string, bool) {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
-	name, sessionName, isSession := strings.Cut(strings.TrimPrefix(principalARN, sessionPrefix), "/")
-	if !strings.HasPrefix(principalARN, sessionPrefix) {
+	account, rest, isSession := strings.Cut(strings.TrimPrefix(principalARN, "arn:aws:sts::"), ":assumed-role/")
+	if !isSession {
 		roleID, ok := s.k.ids[principalARN]
 		return roleID, ok
 	}
-	roleID, ok := s.k.ids[rolePrefix+name]
-	return roleID + ":" + sessionName, ok && isSession
+	name, sessionName, _ := strings.Cut(rest, "/")
+	roleID, ok := s.k.ids["arn:aws:iam::"+account+":role/"+name]
+	return roleID + ":" + sessionName, ok && sessionName != ""
 }
 
 func (s sources) PrincipalARN(_ store.Reader, _, principalID string) (string, bool) {
@@ -281,7 +311,8 @@ func (s sources) PrincipalARN(_ store.Reader, _, principalID string) (string, bo
 	roleID, sessionName, isSession := strings.Cut(principalID, ":")
 	for arn, of := range s.k.ids {
 		if of == roleID && isSession {
-			return sessionPrefix + strings.TrimPrefix(arn, rolePrefix) + "/" + sessionName, true
+			account, name, _ := strings.Cut(strings.TrimPrefix(arn, "arn:aws:iam::"), ":role/")
+			return "arn:aws:sts::" + account + ":assumed-role/" + name + "/" + sessionName, true
 		} else if of == roleID {
 			return arn, true
 		}
