@@ -117,7 +117,7 @@ func (v *verdicts) gather(q *query, s *Set) {
 	}
 	v.resourceLayer = LayerResource
 	resource := s.Resource
-	if q.service == "sts" && isTrustAction(q.name) {
+	if q.asksTrust() {
 		v.resourceLayer, resource = LayerTrust, s.Trust
 	}
 	if resource != nil {
@@ -139,6 +139,12 @@ func (v *verdicts) gather(q *query, s *Set) {
 	for _, f := range v.findings() {
 		v.unreadable = v.unreadable || f.unreadable
 	}
+}
+
+// asksTrust reports whether a role's trust policy takes the place of a
+// resource-based policy. Tagging a federated user concerns no role.
+func (q *query) asksTrust() bool {
+	return q.service == "sts" && isTrustAction(q.name) && !strings.Contains(q.r.Resource, ":federated-user/")
 }
 
 func (v *verdicts) findings() [7]*finding {

@@ -365,7 +365,7 @@ func (q *query) weigh(l *LayerReason, s *Set, missing func(key string)) {
 func (q *query) applies(layer Layer) bool {
 	who := &q.r.Principal
 	inAccount := who.inAccount()
-	trust := q.service == "sts" && isTrustAction(q.name)
+	trust := q.asksTrust()
 	switch layer {
 	case LayerRCP:
 		return rcpServices[q.service] && !who.isServiceLinked()

@@ -8,6 +8,7 @@ package audit
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"time"
 
@@ -79,40 +80,60 @@ type UserIdentity struct {
 
 // SessionContext tells of temporary credentials.
 type SessionContext struct {
-	SessionIssuer SessionIssuer     `json:"sessionIssuer"`
-	Attributes    map[string]string `json:"attributes"`
+	SessionIssuer  SessionIssuer     `json:"sessionIssuer,omitzero"` // none for GetSessionToken: the session is the user
+	Attributes     map[string]string `json:"attributes"`
+	SourceIdentity string            `json:"sourceIdentity,omitempty"`
 }
 
-// SessionIssuer is the role behind a session. Its ARN keeps the role's path,
-// which the session's ARN drops.
+// SessionIssuer is the role behind a session, or the user behind a federated
+// one. A role's ARN keeps its path, which the session's ARN drops.
 type SessionIssuer struct {
 	Type        string `json:"type"`
 	PrincipalID string `json:"principalId"`
 	ARN         string `json:"arn"`
 	AccountID   string `json:"accountId"`
-	UserName    string `json:"userName"`
+	UserName    string `json:"userName,omitempty"` // the root user has none
 }
 
 // Identity renders a principal as CloudTrail does.
 func Identity(p *session.Principal) UserIdentity {
 	switch p.Type {
 	case session.Root:
-		return UserIdentity{Type: "Root", PrincipalID: p.Account, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID}
+		return UserIdentity{Type: "Root", PrincipalID: p.Account, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID, SessionContext: sessionOf(p, SessionIssuer{})}
 	case session.User:
-		return UserIdentity{Type: "IAMUser", PrincipalID: p.UserID, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID, UserName: p.UserName}
+		return UserIdentity{Type: "IAMUser", PrincipalID: p.UserID, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID, UserName: p.UserName, SessionContext: sessionOf(p, SessionIssuer{})}
 	case session.AssumedRole:
 		id, _, _ := strings.Cut(p.UserID, ":")
 		return UserIdentity{
 			Type: "AssumedRole", PrincipalID: p.UserID, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID, InvokedBy: p.InvokedBy,
-			SessionContext: &SessionContext{
-				SessionIssuer: SessionIssuer{Type: "Role", PrincipalID: id, ARN: p.RoleARN, AccountID: p.Account, UserName: p.RoleName},
-				Attributes:    map[string]string{"creationDate": Time(p.IssuedAt), "mfaAuthenticated": "false"},
-			},
+			SessionContext: sessionOf(p, SessionIssuer{Type: "Role", PrincipalID: id, ARN: p.RoleARN, AccountID: p.Account, UserName: p.RoleName}),
+		}
+	case session.FederatedUser:
+		issuer := SessionIssuer{Type: "IAMUser", PrincipalID: p.IssuerID, ARN: p.IssuerARN, AccountID: p.Account, UserName: p.UserName}
+		if p.FromRoot() {
+			issuer.Type = "Root"
+		}
+		return UserIdentity{
+			Type: "FederatedUser", PrincipalID: p.UserID, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID, InvokedBy: p.InvokedBy,
+			SessionContext: sessionOf(p, issuer),
 		}
 	case session.Service:
 		return UserIdentity{Type: "AWSService", InvokedBy: p.Service}
 	}
 	return UserIdentity{Type: "Unknown"}
+}
+
+// sessionOf is what a record tells of temporary credentials; nil for those
+// that are not.
+func sessionOf(p *session.Principal, issuer SessionIssuer) *SessionContext {
+	if !p.Temporary() && issuer == (SessionIssuer{}) {
+		return nil
+	}
+	return &SessionContext{
+		SessionIssuer:  issuer,
+		Attributes:     map[string]string{"creationDate": Time(p.IssuedAt), "mfaAuthenticated": strconv.FormatBool(p.MFA)},
+		SourceIdentity: p.SourceIdentity,
+	}
 }
 
 // Time renders an instant as records print it.
@@ -133,7 +154,7 @@ func Decode(b []byte) (*Record, error) {
 // ReadOnly says whether an operation changes nothing, judged as CloudTrail
 // does, by its name. Assuming a role changes nothing either.
 func ReadOnly(op string) bool {
-	for _, p := range [...]string{"Get", "List", "Describe", "Head", "BatchGet", "BatchCheck", "Lookup", "Filter", "AssumeRole", "Discover", "Poll", "StartTelemetrySession", "Simulate"} {
+	for _, p := range [...]string{"Get", "List", "Describe", "Head", "BatchGet", "BatchCheck", "Lookup", "Filter", "AssumeRole", "Discover", "Poll", "StartTelemetrySession", "Simulate", "Decode"} {
 		if strings.HasPrefix(op, p) {
 			return true
 		}

@@ -128,12 +128,17 @@ func (e *encoder) identity(u *UserIdentity) {
 	e.optional(`,"accessKeyId":`, u.AccessKeyID)
 	e.optional(`,"userName":`, u.UserName)
 	if s := u.SessionContext; s != nil {
-		e.raw(`,"sessionContext":{"sessionIssuer":{"type":`).text(s.SessionIssuer.Type)
-		e.raw(`,"principalId":`).text(s.SessionIssuer.PrincipalID)
-		e.raw(`,"arn":`).text(s.SessionIssuer.ARN)
-		e.raw(`,"accountId":`).text(s.SessionIssuer.AccountID)
-		e.raw(`,"userName":`).text(s.SessionIssuer.UserName)
-		e.raw(`},"attributes":`).texts(s.Attributes)
+		e.raw(`,"sessionContext":{`)
+		if i := &s.SessionIssuer; *i != (SessionIssuer{}) {
+			e.raw(`"sessionIssuer":{"type":`).text(i.Type)
+			e.raw(`,"principalId":`).text(i.PrincipalID)
+			e.raw(`,"arn":`).text(i.ARN)
+			e.raw(`,"accountId":`).text(i.AccountID)
+			e.optional(`,"userName":`, i.UserName)
+			e.raw(`},`)
+		}
+		e.raw(`"attributes":`).texts(s.Attributes)
+		e.optional(`,"sourceIdentity":`, s.SourceIdentity)
 		e.raw(`}`)
 	}
 	e.optional(`,"invokedBy":`, u.InvokedBy)

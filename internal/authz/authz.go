@@ -90,7 +90,8 @@ type Identity struct {
 // Sources supplies policies. Every read goes through the reader that it is
 // given, so that what was authorised is what is changed.
 type Sources interface {
-	// Identity gives the policies of a user or of the role behind a session.
+	// Identity gives the policies of a user, of the role behind a session, or
+	// of the user behind a federated one.
 	// It is not called for root, services and anonymous callers.
 	Identity(r store.Reader, p *session.Principal) Identity
 	// Trust gives the trust policy of a role; false where no such role exists.
@@ -158,7 +159,7 @@ func (a *Authorizer) Decide(r store.Reader, caller *session.Principal, f *Facts,
 	}
 	var id Identity
 	switch p.Type {
-	case session.User, session.AssumedRole:
+	case session.User, session.AssumedRole, session.FederatedUser:
 		id = a.Sources.Identity(r, p)
 		if id.Gone {
 			v.Gone = true
@@ -218,6 +219,8 @@ func principal(p *session.Principal) policy.Principal {
 		out.Type = policy.User
 	case session.AssumedRole:
 		out.Type = policy.AssumedRole
+	case session.FederatedUser:
+		out.Type, out.RoleARN = policy.FederatedUser, p.IssuerARN
 	case session.Service:
 		out.Type = policy.Service
 	default:
@@ -283,11 +286,15 @@ func keys(p *session.Principal, tags map[string]string, f *Facts, ask *Ask, owne
 		set("aws:username", p.UserName)
 	case session.AssumedRole:
 		set("aws:principaltype", "AssumedRole")
-		m["aws:tokenissuetime"] = one(p.IssuedAt.UTC().Format("2006-01-02T15:04:05Z"))
-		m["aws:multifactorauthpresent"] = one(strconv.FormatBool(p.MFA))
 		set("aws:sourceidentity", p.SourceIdentity)
+	case session.FederatedUser: // without a user name, though a user is behind it
+		set("aws:principaltype", "FederatedUser")
 	case session.Anonymous:
 		set("aws:principaltype", "Anonymous")
+	}
+	if p.Temporary() || p.Type == session.AssumedRole || p.Type == session.FederatedUser {
+		m["aws:tokenissuetime"] = one(p.IssuedAt.UTC().Format("2006-01-02T15:04:05Z"))
+		m["aws:multifactorauthpresent"] = one(strconv.FormatBool(p.MFA))
 	}
 	// A tag with an empty value is a tag: one of the session empties the role's.
 	for k, v := range tags {

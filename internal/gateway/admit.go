@@ -72,8 +72,8 @@ func (g *Gateway) Refused(r *http.Request, s *api.Service, refusal *api.Error) *
 func (g *Gateway) stillGood(c *Call) *api.Error {
 	p := c.Principal
 	switch {
-	case g.Mode == Off || p.Type == session.Root:
-	case p.Type == session.User:
+	case g.Mode == Off || p.Type == session.Root && !p.Temporary():
+	case p.Type == session.User && !p.Temporary():
 		if _, owner, ok := g.Keys.Key(g.Store.View(c.Context), p.AccessKeyID); !ok || owner.UserID != p.UserID {
 			return api.InvalidClientToken()
 		}
@@ -81,6 +81,12 @@ func (g *Gateway) stillGood(c *Call) *api.Error {
 		return api.ExpiredToken()
 	case g.Sealer.Ended(p):
 		return api.InvalidClientToken()
+	case p.Type == session.User || p.Type == session.FederatedUser:
+		now := *p
+		if !g.present(g.Store.View(c.Context), &now) {
+			return api.InvalidClientToken()
+		}
+		c.Principal = &now
 	}
 	return nil
 }

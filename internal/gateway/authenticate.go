@@ -121,7 +121,7 @@ func (g *Gateway) authenticate(c *Call, r *http.Request, q *sigv4.Request, b bod
 		return g.signatureError(c.Op, serr)
 	}
 	c.Principal, c.Account = p, p.Account
-	return nil
+	return limited(p, c.Op)
 }
 
 // resolve finds the secret behind an access key id, and whose it is.
@@ -131,7 +131,7 @@ func (g *Gateway) resolve(c *Call, r store.Reader, q *sigv4.Request) (*session.P
 		switch {
 		case errors.Is(err, session.ErrExpired):
 			return nil, "", api.ExpiredToken()
-		case err != nil:
+		case err != nil || !g.present(r, &p):
 			return nil, "", api.InvalidClientToken()
 		}
 		p.AccessKeyID = q.AccessKeyID

@@ -35,11 +35,15 @@ func ParseMode(s string) (Mode, error) {
 	return "", fmt.Errorf("IAM mode %q is not one of strict, soft, off", s)
 }
 
-// Keys finds long-term access keys. service/iam implements it.
+// Keys finds long-term access keys, and the users behind sessions. service/iam
+// implements it.
 type Keys interface {
 	// Key returns the secret and the owner of an access key; false where the
 	// key does not exist or is inactive.
 	Key(r store.Reader, keyID string) (secret string, owner *session.Principal, ok bool)
+	// User returns the user with a unique id as it is now; false where it was
+	// deleted.
+	User(r store.Reader, account, userID string) (*session.Principal, bool)
 }
 
 // Config is what a Gateway is built from.

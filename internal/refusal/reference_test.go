@@ -94,6 +94,7 @@ func (r reference) check(t *testing.T, g grant) {
 // besideReference are actions that are asked for on a resource the reference
 // does not list, and where AWS's documentation says so.
 var besideReference = map[string]string{
+	"sts:TagSession":         "the tags of a federated user: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html#id_session-tags_adding-getfederationtoken",
 	"logs:DescribeLogGroups": "AWS's own refusals name the resource arn:aws:logs:REGION:ACCOUNT:log-group:PREFIX:log-stream:",
 	"s3:ListAllMyBuckets":    `"arn:aws:s3:::*" and "*" match alike: https://docs.aws.amazon.com/AmazonS3/latest/userguide/security_iam_service-with-iam.html`,
 }

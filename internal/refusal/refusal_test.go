@@ -1,6 +1,7 @@
 package refusal
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -22,7 +23,12 @@ var update = flag.Bool("update", false, "write testdata/asks.txt anew, and drop 
 // always are the operations that no policy is asked for.
 var always = map[string]string{
 	"sts:GetCallerIdentity": "no permissions are required, and even an explicit deny does not apply: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html",
+	"sts:GetSessionToken":   "the user is asked for a second factor at most, and policies cannot forbid it: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetSessionToken.html",
 }
+
+// usersOnly are the operations that take the long-term credentials of a user
+// alone: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html
+var usersOnly = map[string]bool{"sts:GetSessionToken": true, "sts:GetFederationToken": true}
 
 // maxGrants bounds the discovery: no operation asks its caller for more.
 const maxGrants = 12
@@ -77,6 +83,22 @@ type judge struct {
 	lines   []string // of the table
 }
 
+// newRole is a caller who may call the operation at all.
+func (j *judge) newRole(ctx context.Context) *role {
+	if usersOnly[key(j.op)] {
+		return j.newUser(ctx)
+	}
+	return j.suite.newRole(ctx)
+}
+
+// nobody is such a caller without policies.
+func (j *judge) nobody(ctx context.Context) *role {
+	if usersOnly[key(j.op)] {
+		return j.newUser(ctx)
+	}
+	return j.suite.nobody
+}
+
 func (j *judge) judge(t *testing.T) {
 	f := j.subject(t)
 	in := j.fixture(f)
@@ -86,8 +108,9 @@ func (j *judge) judge(t *testing.T) {
 		j.lines = append(j.lines, fmt.Sprintf("%s\talways allowed", key(j.op)))
 		return
 	}
-	first := j.unchanged(t, "a role without policies", func() answer { return j.call(t, j.nobody.cfg, j.op, in) })
-	asked, ok := j.denied(t, first, j.nobody)
+	nobody := j.nobody(t.Context())
+	first := j.unchanged(t, "a role without policies", func() answer { return j.call(t, nobody.cfg, j.op, in) })
+	asked, ok := j.denied(t, first, nobody)
 	if !ok {
 		return
 	}
@@ -118,7 +141,7 @@ func (j *judge) unauthenticated(t *testing.T, in any) {
 	default:
 		want = map[string]string{"unsigned": "AccessDenied", "wrong secret": "SignatureDoesNotMatch"}
 	}
-	wrong := must(j.nobody.cfg.Credentials.Retrieve(t.Context()))
+	wrong := must(j.nobody(t.Context()).cfg.Credentials.Retrieve(t.Context()))
 	for what, cfg := range map[string]aws.Config{
 		"unsigned":     j.as(aws.AnonymousCredentials{}),
 		"wrong secret": j.as(credentials.NewStaticCredentialsProvider(wrong.AccessKeyID, "x"+wrong.SecretAccessKey[1:], wrong.SessionToken)),

@@ -24,8 +24,9 @@ func (j *judge) absent(t *testing.T, f *subject, in any, asked grant) {
 	if !changed {
 		return // a list, or known by its id alone
 	}
-	a := j.unchanged(t, "what does not exist", func() answer { return j.call(t, j.nobody.cfg, j.op, renamed.Interface()) })
-	if got, ok := j.denied(t, a, j.nobody); !ok || got.action != asked.action {
+	nobody := j.nobody(t.Context())
+	a := j.unchanged(t, "what does not exist", func() answer { return j.call(t, nobody.cfg, j.op, renamed.Interface()) })
+	if got, ok := j.denied(t, a, nobody); !ok || got.action != asked.action {
 		t.Errorf("about what exists the refusal names %v, about what does not %v", asked, got)
 	}
 }
@@ -36,7 +37,8 @@ func (j *judge) spelledOtherwise(t *testing.T) {
 	t.Helper()
 	f := j.subject(t)
 	in := j.fixture(f)
-	asked, ok := j.denied(t, j.call(t, j.nobody.cfg, j.op, in), j.nobody)
+	nobody := j.nobody(t.Context())
+	asked, ok := j.denied(t, j.call(t, nobody.cfg, j.op, in), nobody)
 	if !ok || asked.resource == "*" {
 		return
 	}

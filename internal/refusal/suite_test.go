@@ -109,12 +109,22 @@ func client(service string, cfg aws.Config) any {
 	return nil
 }
 
-// role is a role with a session, whose one policy the test writes.
+// role is a role with a session, whose one policy the test writes; for what
+// sessions may not call, a user with a key.
 type role struct {
 	s       *suite
 	name    string
-	session string // ARN of the assumed role
+	session string // ARN of the assumed role, or of the user
+	user    bool
 	cfg     aws.Config
+}
+
+func (s *suite) newUser(ctx context.Context) *role {
+	r := &role{s: s, name: "refusal-" + id.Hex(id.Random, 8), user: true}
+	r.session = *must(s.iam.CreateUser(ctx, &iam.CreateUserInput{UserName: &r.name})).User.Arn
+	key := must(s.iam.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &r.name})).AccessKey
+	r.cfg = s.as(credentials.NewStaticCredentialsProvider(*key.AccessKeyId, *key.SecretAccessKey, ""))
+	return r
 }
 
 func (s *suite) newRole(ctx context.Context) *role {
@@ -135,11 +145,19 @@ func (r *role) may(ctx context.Context, grants []grant, also ...statement) {
 		st = append(st, statement{Effect: "Allow", Action: g.action, Resource: g.resource})
 	}
 	st = append(st, also...)
+	if len(st) == 0 && r.user {
+		_, _ = r.s.iam.DeleteUserPolicy(ctx, &iam.DeleteUserPolicyInput{UserName: &r.name, PolicyName: aws.String("exactly")})
+		return
+	}
 	if len(st) == 0 {
 		_, _ = r.s.iam.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &r.name, PolicyName: aws.String("exactly")})
 		return
 	}
 	doc := must(json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": st}))
+	if r.user {
+		must(r.s.iam.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &r.name, PolicyName: aws.String("exactly"), PolicyDocument: aws.String(string(doc))}))
+		return
+	}
 	must(r.s.iam.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &r.name, PolicyName: aws.String("exactly"), PolicyDocument: aws.String(string(doc))}))
 }
 

@@ -47,11 +47,13 @@ const (
 	tagTransitiveKey // one for each
 	tagTagKey        // one for each, followed by its tagTagValue
 	tagTagValue
+	tagIssuerARN
+	tagIssuerID
 )
 
 var errEncoding = errors.New("session: unreadable principal")
 
-// texts lists the plain fields with their tags.
+// texts lists the plain fields that have the first tags.
 func (p *Principal) texts() [13]*string {
 	return [...]*string{
 		tagAccount - 1: &p.Account, tagARN - 1: &p.ARN, tagUserID - 1: &p.UserID,
@@ -104,6 +106,12 @@ func appendPrincipal(b []byte, p *Principal, issued, expires time.Time) []byte {
 		}
 		field(tag, *s)
 	}
+	if p.IssuerARN != "" {
+		field(tagIssuerARN, p.IssuerARN)
+	}
+	if p.IssuerID != "" {
+		field(tagIssuerID, p.IssuerID)
+	}
 	for _, s := range p.PolicyARNs {
 		field(tagPolicyARN, s)
 	}
@@ -130,7 +138,7 @@ func decodePrincipal(b []byte) (p Principal, err error) {
 		return Principal{}, errEncoding
 	}
 	p.Type = Type(b[1])
-	if p.Type < Root || p.Type > Anonymous {
+	if p.Type < Root || p.Type > FederatedUser {
 		return Principal{}, errEncoding
 	}
 	flags := b[2]
@@ -171,6 +179,10 @@ func decodePrincipal(b []byte) (p Principal, err error) {
 		switch {
 		case tag >= 1 && int(tag) <= len(texts):
 			*texts[tag-1] = v
+		case tag == tagIssuerARN:
+			p.IssuerARN = v
+		case tag == tagIssuerID:
+			p.IssuerID = v
 		case tag == tagPolicyARN:
 			p.PolicyARNs = append(p.PolicyARNs, v)
 		case tag == tagTransitiveKey:

@@ -30,6 +30,7 @@ const (
 	AssumedRole
 	Service
 	Anonymous
+	FederatedUser // a session from GetFederationToken; last, since tokens hold the number
 )
 
 // String returns the type as CloudTrail's userIdentity.type spells it.
@@ -45,6 +46,8 @@ func (t Type) String() string {
 		return "AWSService"
 	case Anonymous:
 		return "AWSAccount" // with the principal id ANONYMOUS_PRINCIPAL
+	case FederatedUser:
+		return "FederatedUser"
 	}
 	return "Unknown"
 }
@@ -54,17 +57,25 @@ func (t Type) String() string {
 type Principal struct {
 	Type    Type
 	Account string // 12 digits; of an anonymous principal empty
-	// ARN is that of the session for an assumed role,
-	// arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION.
+	// ARN is that of the session for an assumed role and for a federated user,
+	// arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION and
+	// arn:aws:sts::ACCOUNT:federated-user/NAME. A session of GetSessionToken is
+	// the user, or the root user, itself.
 	ARN string
 	// UserID is what aws:userid holds: AIDA..., the account number for the
-	// root user, AROA...:SESSION for an assumed role.
+	// root user, AROA...:SESSION for an assumed role, ACCOUNT:NAME for a
+	// federated user.
 	UserID string
 
 	// The role behind an assumed role.
 	RoleARN, RoleName, RoleID, SessionName string
 
-	UserName  string // of an IAM user
+	// Whose permissions a federated user has at the most: the IAM user, or the
+	// root user, who called GetFederationToken. IssuerID is AIDA..., or the
+	// account number.
+	IssuerARN, IssuerID string
+
+	UserName  string // of an IAM user, and of the one behind a federated user
 	Service   string // service principal name, such as ecs-tasks.amazonaws.com
 	InvokedBy string // the service that makes the call for the principal
 
@@ -81,6 +92,15 @@ type Principal struct {
 	MFA               bool
 	Chained           bool // assumed with the credentials of another role
 	Region            string
+}
+
+// Temporary reports whether the principal's credentials are those of a session.
+func (p *Principal) Temporary() bool { return !p.ExpiresAt.IsZero() }
+
+// FromRoot reports whether the principal has the permissions of the account's
+// root user: it is the root user, or federated by it.
+func (p *Principal) FromRoot() bool {
+	return p.Type == Root || p.Type == FederatedUser && p.IssuerID == p.Account
 }
 
 // Credentials are temporary credentials.

@@ -171,7 +171,7 @@ func (s *Sealer) Mint(p Principal, keyID string, ttl time.Duration, now time.Tim
 		return Credentials{}, fmt.Errorf("session: access key id of %d bytes", len(keyID))
 	case ttl < time.Second:
 		return Credentials{}, fmt.Errorf("session: a validity of %v", ttl)
-	case p.Type < Root || p.Type > Anonymous:
+	case p.Type < Root || p.Type > FederatedUser:
 		return Credentials{}, errors.New("session: principal without a type")
 	case now.Unix() < 0:
 		return Credentials{}, fmt.Errorf("session: issued at %v", now)

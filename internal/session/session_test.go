@@ -63,7 +63,9 @@ func TestMintOpen(t *testing.T) {
 		"task": taskPrincipal(), "full": full, "ARN that does not follow": odd,
 		"china": {Type: AssumedRole, RoleARN: "arn:aws-cn:iam::1:role/r", RoleName: "r", RoleID: "AROA", SessionName: "s",
 			ARN: "arn:aws-cn:sts::1:assumed-role/r/s", UserID: "AROA:s"},
-		"user":    {Type: User, Account: "123456789012", ARN: "arn:aws:iam::123456789012:user/alice", UserID: "AIDA", UserName: "alice", MFA: true},
+		"user": {Type: User, Account: "123456789012", ARN: "arn:aws:iam::123456789012:user/alice", UserID: "AIDA", UserName: "alice", MFA: true},
+		"federated": {Type: FederatedUser, Account: "123456789012", ARN: "arn:aws:sts::123456789012:federated-user/bob", UserID: "123456789012:bob", SessionName: "bob",
+			UserName: "alice", IssuerARN: "arn:aws:iam::123456789012:user/alice", IssuerID: "AIDA", Policy: "{}", Tags: map[string]string{"a": "b"}},
 		"root":    {Type: Root, Account: "123456789012", ARN: "arn:aws:iam::123456789012:root", UserID: "123456789012"},
 		"service": {Type: Service, Service: "ecs.amazonaws.com"}, "anonymous": {Type: Anonymous}, "bare role": {Type: AssumedRole},
 	} {
@@ -248,7 +250,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 }
 
 func TestTypes(t *testing.T) {
-	for typ, want := range map[Type]string{Root: "Root", User: "IAMUser", AssumedRole: "AssumedRole", Service: "AWSService", Anonymous: "AWSAccount", 0: "Unknown"} {
+	for typ, want := range map[Type]string{Root: "Root", User: "IAMUser", AssumedRole: "AssumedRole", Service: "AWSService", Anonymous: "AWSAccount", FederatedUser: "FederatedUser", 0: "Unknown"} {
 		if typ.String() != want {
 			t.Errorf("%d: %s", typ, typ)
 		}
@@ -277,6 +279,7 @@ func FuzzDecodePrincipal(f *testing.F) {
 	p := taskPrincipal()
 	p.Tags = map[string]string{"a": "b"}
 	p.PolicyARNs = []string{"x"}
+	p.IssuerARN, p.IssuerID = "arn:aws:iam::1:user/u", "AIDA"
 	f.Add(appendPrincipal(nil, &p, testNow, testNow.Add(time.Hour)))
 	f.Add([]byte{encodingFormat, byte(Root), 0, 1, 1})
 	f.Add([]byte{encodingFormat, byte(User), flagImplied, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})

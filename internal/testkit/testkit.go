@@ -322,4 +322,6 @@ func (s sources) PrincipalARN(_ store.Reader, _, principalID string) (string, bo
 
 type noKeys struct{}
 
+func (noKeys) User(store.Reader, string, string) (*session.Principal, bool) { return nil, false }
+
 func (noKeys) Key(store.Reader, string) (string, *session.Principal, bool) { return "", nil, false }

@@ -11,6 +11,7 @@ import (
 	"github.com/remit-ecs/remit/internal/api/ecrapi"
 	"github.com/remit-ecs/remit/internal/authz"
 	"github.com/remit-ecs/remit/internal/gateway"
+	"github.com/remit-ecs/remit/internal/id"
 	"github.com/remit-ecs/remit/internal/session"
 )
 
@@ -83,9 +84,11 @@ func (s *Service) OpenToken(password string) (*session.Principal, error) {
 		return nil, err
 	}
 	switch p.Type {
-	case session.AssumedRole:
+	case session.AssumedRole, session.FederatedUser:
 	case session.Root, session.User:
-		p.IssuedAt, p.ExpiresAt = time.Time{}, time.Time{} // long-term credentials have none
+		if !strings.HasPrefix(p.AccessKeyID, id.Temporary) {
+			p.IssuedAt, p.ExpiresAt = time.Time{}, time.Time{} // long-term credentials have none
+		}
 	default:
 		return nil, session.ErrInvalid
 	}

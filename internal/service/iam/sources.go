@@ -19,8 +19,10 @@ var (
 	_ gateway.Keys  = (*Service)(nil)
 )
 
-// Identity implements authz.Sources. A session is of the role that it was made
-// from, not of another that now has the name: unique ids are compared.
+// Identity implements authz.Sources. A session is of the role or user that it was
+// made from, not of another that now has the name: unique ids are compared. A
+// federated user has the policies of the user behind it; what its session
+// policies leave of them is the engine's to say.
 func (s *Service) Identity(r store.Reader, p *session.Principal) authz.Identity {
 	shard := gateway.Global(p.Account)
 	var e *Entity
@@ -31,6 +33,17 @@ func (s *Service) Identity(r store.Reader, p *session.Principal) authz.Identity 
 		}
 	case session.User:
 		if d, ok := users.Get(r, shard, fold(p.UserName)); ok && d.ID == p.UserID {
+			e = &d.Entity
+		}
+	case session.FederatedUser:
+		if p.FromRoot() {
+			out := authz.Identity{Policies: rootPermissions}
+			if p.Policy != "" || len(p.PolicyARNs) > 0 {
+				s.addSession(r, p, &out)
+			}
+			return out
+		}
+		if d, ok := users.Get(r, shard, fold(p.UserName)); ok && d.ID == p.IssuerID {
 			e = &d.Entity
 		}
 	}
@@ -51,16 +64,31 @@ func (s *Service) Identity(r store.Reader, p *session.Principal) authz.Identity 
 		out.Boundary = &b
 	}
 	if p.Policy != "" || len(p.PolicyARNs) > 0 {
-		out.HasSession = true
-		if p.Policy != "" {
-			out.Session = append(out.Session, policy.Attached{Layer: policy.LayerSession, Document: s.sessions.compile(p.Policy)})
-		}
-		for _, a := range p.PolicyARNs {
-			out.Session = append(out.Session, attached(r, shard, a, policy.LayerSession))
-		}
+		s.addSession(r, p, &out)
 	}
 	return out
 }
+
+// addSession adds the session policies that were passed when a session was made.
+func (s *Service) addSession(r store.Reader, p *session.Principal, out *authz.Identity) {
+	out.HasSession = true
+	if p.Policy != "" {
+		out.Session = append(out.Session, policy.Attached{Layer: policy.LayerSession, Document: s.sessions.compile(p.Policy)})
+	}
+	for _, a := range p.PolicyARNs {
+		out.Session = append(out.Session, attached(r, gateway.Global(p.Account), a, policy.LayerSession))
+	}
+}
+
+// rootPermissions are what a federated user has of the root user before session
+// policies limit it.
+var rootPermissions = func() []policy.Attached {
+	doc, err := policy.Parse(policy.KindIdentity, []byte(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`))
+	if err != nil {
+		panic(err) // it is written above
+	}
+	return []policy.Attached{{Layer: policy.LayerIdentity, Name: "root user of the account", Document: doc}}
+}()
 
 // attached is a managed policy where it is attached. One that is not there has
 // no document, which denies everything.
@@ -138,6 +166,15 @@ func (s *Service) Key(r store.Reader, keyID string) (string, *session.Principal,
 	return string(secret), &session.Principal{
 		Type: session.User, Account: account, ARN: u.ARN, UserID: u.ID, UserName: u.Name, AccessKeyID: keyID,
 	}, true
+}
+
+// User implements gateway.Keys.
+func (s *Service) User(r store.Reader, account, userID string) (*session.Principal, bool) {
+	u, ok := userByID(r, gateway.Global(account), userID)
+	if !ok {
+		return nil, false
+	}
+	return &session.Principal{Type: session.User, Account: account, ARN: u.ARN, UserID: u.ID, UserName: u.Name}, true
 }
 
 func sealPurpose(account, keyID string) string { return "iam/accesskey/" + account + "/" + keyID }

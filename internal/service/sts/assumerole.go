@@ -10,9 +10,7 @@ import (
 	"github.com/remit-ecs/remit/internal/api/stsapi"
 	"github.com/remit-ecs/remit/internal/authz"
 	"github.com/remit-ecs/remit/internal/gateway"
-	"github.com/remit-ecs/remit/internal/id"
 	"github.com/remit-ecs/remit/internal/session"
-	"github.com/remit-ecs/remit/policy"
 )
 
 const (
@@ -33,7 +31,7 @@ func (s *Service) mayAssumeRole(c *gateway.Call, in *stsapi.AssumeRoleInput) ([]
 	if _, ok := roleARN(resource); !ok {
 		return nil, api.Validation(resource + " is invalid")
 	}
-	tags, err := sessionTags(c.Principal, in)
+	tags, err := sessionTags(c.Principal, in.Tags, in.TransitiveTagKeys)
 	if err != nil {
 		return nil, err
 	}
@@ -44,15 +42,7 @@ func (s *Service) mayAssumeRole(c *gateway.Call, in *stsapi.AssumeRoleInput) ([]
 	if in.SourceIdentity != nil {
 		keys["sts:sourceidentity"] = []string{*in.SourceIdentity}
 	}
-	var names []string
-	for k, v := range tags.values {
-		keys["aws:requesttag/"+strings.ToLower(k)] = []string{v}
-		names = append(names, k)
-	}
-	if len(names) > 0 {
-		slices.Sort(names)
-		keys["aws:tagkeys"] = names
-	}
+	tags.addTo(keys)
 	if len(tags.transitive) > 0 {
 		keys["sts:transitivetagkeys"] = tags.transitive
 	}
@@ -89,53 +79,6 @@ func sourceIdentity(p *session.Principal, in *stsapi.AssumeRoleInput) string {
 	return api.Value(in.SourceIdentity)
 }
 
-// passed are the tags of the new session: those of the request, and the
-// transitive ones of the calling session.
-type passed struct {
-	values     map[string]string
-	transitive []string
-}
-
-// sessionTags reads the tags of the request and inherits.
-// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html
-func sessionTags(p *session.Principal, in *stsapi.AssumeRoleInput) (passed, error) {
-	var out passed
-	if len(in.Tags)+len(in.TransitiveTagKeys)+len(p.TransitiveTagKeys) == 0 {
-		return out, nil
-	}
-	out.values = map[string]string{}
-	spelled := map[string]string{} // by lower case
-	for _, t := range in.Tags {
-		k := api.Value(t.Key)
-		if _, twice := spelled[strings.ToLower(k)]; twice {
-			return out, api.Validation("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
-		}
-		if strings.HasPrefix(strings.ToLower(k), "aws:") {
-			return out, api.Validation("Tag keys that begin with aws: are reserved for AWS.")
-		}
-		spelled[strings.ToLower(k)] = k
-		out.values[k] = api.Value(t.Value)
-	}
-	for _, k := range in.TransitiveTagKeys {
-		name, sent := spelled[strings.ToLower(k)]
-		if !sent {
-			return out, api.Validation("The specified transitive tag key must be included in the requested tags.")
-		}
-		if !slices.Contains(out.transitive, name) {
-			out.transitive = append(out.transitive, name)
-		}
-	}
-	for _, k := range p.TransitiveTagKeys {
-		if _, sent := spelled[strings.ToLower(k)]; sent {
-			return out, api.Validation("One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.")
-		}
-		out.values[k] = p.Tags[k]
-		out.transitive = append(out.transitive, k)
-	}
-	slices.Sort(out.transitive)
-	return out, nil
-}
-
 func (s *Service) assumeRole(c *gateway.Call, in *stsapi.AssumeRoleInput) (*stsapi.AssumeRoleOutput, error) {
 	role, _ := roleARN(api.Value(in.RoleArn))
 	roleID, longest, _, ok := s.roles.Assumable(c.Tx, api.Value(in.RoleArn))
@@ -148,22 +91,24 @@ func (s *Service) assumeRole(c *gateway.Call, in *stsapi.AssumeRoleInput) (*stsa
 	if err != nil {
 		return nil, err
 	}
+	if err := checkMFA(in.SerialNumber, in.TokenCode); err != nil {
+		return nil, err
+	}
 	switch {
-	case in.TokenCode != nil:
-		return nil, api.AccessDenied("MultiFactorAuthentication failed with invalid MFA one time pass code. ")
 	case len(in.ProvidedContexts) > 0:
 		return nil, api.NotImplemented("Remit does not serve ProvidedContexts yet.")
 	case in.SourceIdentity != nil && *in.SourceIdentity != sourceIdentity(c.Principal, in):
 		return nil, api.AccessDenied("The source identity of a session cannot be changed by role chaining.")
 	}
-	if err := s.checkPolicies(c, role.Account, in); err != nil {
+	given := restrictions{policy: in.Policy, arns: in.PolicyArns}
+	if err := s.checkPolicies(c, role.Account, given); err != nil {
 		return nil, err
 	}
-	tags, err := sessionTags(c.Principal, in)
+	tags, err := sessionTags(c.Principal, in.Tags, in.TransitiveTagKeys)
 	if err != nil {
 		return nil, err
 	}
-	packed, err := packedSize(in, tags)
+	packed, err := packedSize(given, tags)
 	if err != nil {
 		return nil, err
 	}
@@ -173,20 +118,15 @@ func (s *Service) assumeRole(c *gateway.Call, in *stsapi.AssumeRoleInput) (*stsa
 		ARN:    "arn:" + role.Partition + ":sts::" + role.Account + ":assumed-role/" + name + "/" + sessionName,
 		UserID: roleID + ":" + sessionName, RoleARN: api.Value(in.RoleArn), RoleName: name, RoleID: roleID, SessionName: sessionName,
 		SourceIdentity: sourceIdentity(c.Principal, in), Tags: tags.values, TransitiveTagKeys: tags.transitive,
-		Policy: api.Value(in.Policy), Chained: chained, Region: c.Region,
+		Chained: chained, Region: c.Region,
 	}
-	for _, a := range in.PolicyArns {
-		p.PolicyARNs = append(p.PolicyARNs, api.Value(a.Arn))
-	}
-	cred, err := s.sealer.Mint(p, id.AccessKeyID(c.IDs, id.Temporary, role.Account), ttl, c.Time)
+	given.addTo(&p)
+	cred, err := s.mint(c, &p, ttl)
 	if err != nil {
-		return nil, fmt.Errorf("mint a session of %s: %w", p.RoleARN, err)
+		return nil, err
 	}
 	out := &stsapi.AssumeRoleOutput{
-		Credentials: &stsapi.Credentials{
-			AccessKeyId: &cred.AccessKeyID, SecretAccessKey: &cred.SecretAccessKey, SessionToken: &cred.SessionToken,
-			Expiration: &api.Time{Time: cred.Expiration},
-		},
+		Credentials:      cred,
 		AssumedRoleUser:  &stsapi.AssumedRoleUser{AssumedRoleId: &p.UserID, Arn: &p.ARN},
 		PackedPolicySize: packed,
 	}
@@ -212,26 +152,4 @@ func duration(p *session.Principal, in *stsapi.AssumeRoleInput, longest time.Dur
 		return 0, api.Validation("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 	}
 	return ttl, nil
-}
-
-// checkPolicies checks the session policies of a request.
-// https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies.html#policies_session
-func (s *Service) checkPolicies(c *gateway.Call, account string, in *stsapi.AssumeRoleInput) error {
-	if in.Policy != nil {
-		if n := policy.Size([]byte(*in.Policy)); n > policy.MaxSessionPolicySize {
-			return stsapi.PackedPolicyTooLargeException("Packed policy consumes %d%% of allotted space, please use smaller policy.", (n*100+policy.MaxSessionPolicySize-1)/policy.MaxSessionPolicySize)
-		}
-		if err := policy.Validate(policy.KindSession, []byte(*in.Policy)); err != nil {
-			return stsapi.MalformedPolicyDocumentException("%s", err.(*policy.ValidationError).Message)
-		}
-	}
-	if len(in.PolicyArns) > policy.MaxSessionPolicyARNs {
-		return api.Validation(fmt.Sprintf("1 validation error detected: Value at 'policyArns' failed to satisfy constraint: Member must have length less than or equal to %d", policy.MaxSessionPolicyARNs))
-	}
-	for _, a := range in.PolicyArns {
-		if !s.roles.ManagedPolicy(c.Tx, account, api.Value(a.Arn)) {
-			return api.Validation("Policy " + api.Value(a.Arn) + " does not exist or is not attachable.")
-		}
-	}
-	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/remit-ecs/remit/internal/api"
-	"github.com/remit-ecs/remit/internal/api/stsapi"
 )
 
 // packedLimit is the room for what a session carries, in bytes after packing.
@@ -16,8 +15,8 @@ const packedLimit = 2048
 
 // packedSize is how much of the room session policies and tags take, in
 // percent; nil where there are none.
-func packedSize(in *stsapi.AssumeRoleInput, tags passed) (*int32, error) {
-	if in.Policy == nil && len(in.PolicyArns) == 0 && len(tags.values) == 0 {
+func packedSize(given restrictions, tags passed) (*int32, error) {
+	if given.policy == nil && len(given.arns) == 0 && len(tags.values) == 0 {
 		return nil, nil
 	}
 	var out bytes.Buffer
@@ -26,8 +25,8 @@ func packedSize(in *stsapi.AssumeRoleInput, tags passed) (*int32, error) {
 		return nil, err
 	}
 	put := func(s string) { _, _ = w.Write(append([]byte(s), 0)) } // a Buffer takes everything
-	put(api.Value(in.Policy))
-	for _, a := range in.PolicyArns {
+	put(api.Value(given.policy))
+	for _, a := range given.arns {
 		put(api.Value(a.Arn))
 	}
 	for _, k := range slices.Sorted(maps.Keys(tags.values)) {
@@ -39,7 +38,7 @@ func packedSize(in *stsapi.AssumeRoleInput, tags passed) (*int32, error) {
 	}
 	percent := int32((out.Len()*100 + packedLimit - 1) / packedLimit)
 	if percent > 100 {
-		return nil, stsapi.PackedPolicyTooLargeException("Packed policy consumes %d%% of allotted space, please use smaller policy.", percent)
+		return nil, tooLarge(int(percent))
 	}
 	return &percent, nil
 }

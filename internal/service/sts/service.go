@@ -1,11 +1,12 @@
 // Package sts serves the AWS Security Token Service: it gives temporary
-// credentials of a role to whoever the role's trust policy names.
+// credentials of a role to whoever the role's trust policy names, and of
+// themselves to users.
 //
 // Users and role sessions call it through the gateway, AWS services inside the
 // process likewise, as their service principal. A session is a sealed token:
 // nothing is stored but the audit record. The package knows roles only through
-// Roles, decides nothing about trust (package authz does) and checks no
-// session (the gateway does).
+// Roles, decides nothing about trust (package authz does), checks no session and
+// keeps none from what it cannot be used for (the gateway does both).
 package sts
 
 import (
@@ -44,6 +45,8 @@ func New(sealer *session.Sealer, roles Roles) *Service { return &Service{sealer,
 func (s *Service) Register(m *gateway.Mux) {
 	gateway.Handle(m, stsapi.GetCallerIdentity, s.mayGetCallerIdentity, s.getCallerIdentity)
 	gateway.Handle(m, stsapi.GetAccessKeyInfo, s.mayGetAccessKeyInfo, s.getAccessKeyInfo)
+	gateway.Handle(m, stsapi.GetSessionToken, s.mayGetSessionToken, s.getSessionToken)
+	gateway.Handle(m, stsapi.GetFederationToken, s.mayGetFederationToken, s.getFederationToken)
 	gateway.Handle(m, stsapi.AssumeRole, s.mayAssumeRole, s.assumeRole,
 		gateway.In(func(c *gateway.Call, in *stsapi.AssumeRoleInput) string {
 			if a, ok := roleARN(api.Value(in.RoleArn)); ok {
@@ -64,9 +67,16 @@ func roleARN(s string) (arn.ARN, bool) {
 // callerIdentityAsks is shared by all calls: the action has no resource and no keys.
 var callerIdentityAsks = []authz.Ask{{Action: "sts:GetCallerIdentity", Resource: "*"}}
 
-// No policy takes this permission away; the question is for the record.
+// No policy takes this permission away; the question is for the record. Since
+// it reads no policies either, nothing else would notice here that the role is
+// gone, and with it its sessions.
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
-func (s *Service) mayGetCallerIdentity(*gateway.Call, *stsapi.GetCallerIdentityInput) ([]authz.Ask, error) {
+func (s *Service) mayGetCallerIdentity(c *gateway.Call, _ *stsapi.GetCallerIdentityInput) ([]authz.Ask, error) {
+	if p := c.Principal; p.Type == session.AssumedRole && c.Enforced() {
+		if id, _, _, ok := s.roles.Assumable(c.Tx, p.RoleARN); !ok || id != p.RoleID {
+			return nil, api.InvalidClientToken()
+		}
+	}
 	return callerIdentityAsks, nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/remit-ecs/remit/internal/api/stsapi"
 	"github.com/remit-ecs/remit/internal/gateway"
 	"github.com/remit-ecs/remit/internal/service/iam"
+	"github.com/remit-ecs/remit/internal/service/logs"
 	"github.com/remit-ecs/remit/internal/service/sts"
 	"github.com/remit-ecs/remit/internal/testkit"
 )
@@ -32,12 +33,12 @@ type kit struct {
 	iam *awsiam.Client // as root
 }
 
-func newKit(t *testing.T) *kit {
+func newKit(t *testing.T, opts ...testkit.Option) *kit {
 	k := testkit.New(t, func(k *testkit.Kit) []testkit.Registrar {
 		s := iam.New(iam.Deps{Seal: k.Seal})
 		k.Authz.Sources, k.Gateway.Keys = s, s
-		return []testkit.Registrar{s, sts.New(k.Sealer, s)}
-	})
+		return []testkit.Registrar{s, sts.New(k.Sealer, s), logs.New(k.Store)}
+	}, opts...)
 	return &kit{k, t, awsiam.NewFromConfig(k.Root())}
 }
 
