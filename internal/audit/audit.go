@@ -7,7 +7,9 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -43,8 +45,34 @@ type Record struct {
 
 // Additional carries what CloudTrail has no field for.
 type Additional struct {
-	IAM  string `json:"remitIam,omitempty"`  // the mode when it was not strict
-	Asks []Ask  `json:"remitAsks,omitempty"` // what was asked of the policy engine, in order
+	IAM        string      `json:"remitIam,omitempty"`        // the mode when it was not strict
+	Asks       []Ask       `json:"remitAsks,omitempty"`       // what was asked of the policy engine, in order
+	Unrecorded *Unrecorded `json:"remitUnrecorded,omitempty"` // refusals of unknown callers that this record stands for
+}
+
+// Unrecorded counts refusals of callers whose signature was not right, where
+// there were too many to record each. The record that carries it is otherwise
+// that of the last one.
+type Unrecorded struct {
+	Count   int            `json:"count"`
+	Since   string         `json:"since"` // when the first was refused
+	Until   string         `json:"until"`
+	Codes   map[string]int `json:"errorCodes"`
+	Sources map[string]int `json:"sources"` // by address, IPv6 by its /64; those beyond the most that are named count as "others"
+}
+
+// Add counts one refusal; at most most sources are named.
+func (u *Unrecorded) Add(source, code, at string, most int) {
+	if u.Count == 0 {
+		u.Since, u.Codes, u.Sources = at, map[string]int{}, map[string]int{}
+	}
+	u.Count++
+	u.Until = at
+	if u.Sources[source] == 0 && len(u.Sources) >= most {
+		source = "others"
+	}
+	u.Sources[source]++
+	u.Codes[code]++
 }
 
 // Ask is one question and its answer as the trail keeps it.
@@ -95,6 +123,42 @@ type SessionIssuer struct {
 	UserName    string `json:"userName,omitempty"` // the root user has none
 }
 
+// ResourceType is CloudTrail's type of the resource that an ARN names, "" where
+// it is not one of those that are served.
+func ResourceType(name string) string {
+	rest, ok := strings.CutPrefix(name, "arn:")
+	if !ok {
+		return ""
+	}
+	_, rest, _ = strings.Cut(rest, ":") // partition
+	service, rest, _ := strings.Cut(rest, ":")
+	_, rest, _ = strings.Cut(rest, ":")      // region
+	_, resource, _ := strings.Cut(rest, ":") // account
+	if i := strings.IndexAny(resource, ":/"); i >= 0 && service != "s3" {
+		resource = resource[:i]
+	}
+	switch service {
+	case "s3":
+		if strings.Contains(resource, "/") {
+			return "AWS::S3::Object"
+		}
+		return "AWS::S3::Bucket"
+	case "iam", "ecs", "ecr", "logs", "secretsmanager", "ssm", "kms":
+		return resourceTypes[service+" "+resource]
+	}
+	return ""
+}
+
+var resourceTypes = map[string]string{
+	"iam role": "AWS::IAM::Role", "iam user": "AWS::IAM::User", "iam group": "AWS::IAM::Group",
+	"iam policy": "AWS::IAM::Policy", "iam instance-profile": "AWS::IAM::InstanceProfile",
+	"ecs cluster": "AWS::ECS::Cluster", "ecs task-definition": "AWS::ECS::TaskDefinition", "ecs task": "AWS::ECS::Task",
+	"ecs service": "AWS::ECS::Service", "ecs container-instance": "AWS::ECS::ContainerInstance",
+	"ecr repository": "AWS::ECR::Repository", "logs log-group": "AWS::Logs::LogGroup",
+	"secretsmanager secret": "AWS::SecretsManager::Secret", "ssm parameter": "AWS::SSM::Parameter",
+	"kms key": "AWS::KMS::Key", "kms alias": "AWS::KMS::Alias",
+}
+
 // Identity renders a principal as CloudTrail does.
 func Identity(p *session.Principal) UserIdentity {
 	switch p.Type {
@@ -140,7 +204,31 @@ func sessionOf(p *session.Principal, issuer SessionIssuer) *SessionContext {
 func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
 // Stream is the name of the stream that holds an account's records of a region.
-func Stream(account, region string) string { return "trail/" + account + "/" + region }
+func Stream(account, region string) string { return Streams + account + "/" + region }
+
+// Streams is the prefix of the names of all accounts' streams.
+const Streams = "trail/"
+
+// OfStream undoes Stream.
+func OfStream(name string) (account, region string) {
+	account, region, _ = strings.Cut(strings.TrimPrefix(name, Streams), "/")
+	return account, region
+}
+
+// TimeOf reads no more of an encoded record than when it happened. A quote
+// within a string is escaped, so that the name is found only as a name.
+func TimeOf(record []byte) (time.Time, error) {
+	const name = `"eventTime":"`
+	i := bytes.Index(record, []byte(name))
+	if i < 0 {
+		return time.Time{}, errors.New("audit: a record without eventTime")
+	}
+	text := record[i+len(name):]
+	if i = bytes.IndexByte(text, '"'); i < 0 {
+		return time.Time{}, errors.New("audit: a record that ends in its eventTime")
+	}
+	return time.Parse(time.RFC3339, string(text[:i]))
+}
 
 // Decode reads a record back.
 func Decode(b []byte) (*Record, error) {

@@ -169,6 +169,10 @@ func (e *encoder) additional(a *Additional) {
 			e.raw(`}`)
 		}
 		e.raw(`]`)
+		comma = ","
+	}
+	if a.Unrecorded != nil {
+		e.raw(comma).raw(`"remitUnrecorded":`).any(a.Unrecorded)
 	}
 	e.raw(`}`)
 }

@@ -30,6 +30,8 @@ func TestEncode(t *testing.T) {
 		"full": full, "empty": {}, "nil maps": {RequestParameters: nilMap, ResponseElements: nilMap},
 		"no asks": {AdditionalEventData: &Additional{}}, "mode alone": {AdditionalEventData: &Additional{IAM: "off"}},
 		"asks alone":    {AdditionalEventData: &Additional{Asks: []Ask{{}}}},
+		"unrecorded":    {AdditionalEventData: &Additional{Unrecorded: &Unrecorded{Count: 2, Codes: map[string]int{odd: 2}}}},
+		"all of it":     {AdditionalEventData: &Additional{IAM: "soft", Asks: []Ask{{}}, Unrecorded: &Unrecorded{}}},
 		"no attributes": {UserIdentity: UserIdentity{SessionContext: &SessionContext{}}},
 	} {
 		want, err := json.Marshal(r)
@@ -43,5 +45,39 @@ func TestEncode(t *testing.T) {
 	}
 	if _, err := (&Record{RequestParameters: func() {}}).Encode(); err == nil {
 		t.Error("what JSON cannot hold was encoded")
+	}
+}
+
+// TestTimeOf reads the time of a record whose texts try to pass for it.
+func TestTimeOf(t *testing.T) {
+	odd := `"eventTime":"2001-01-01T00:00:00Z"`
+	b, err := (&Record{EventVersion: odd, EventTime: "2026-01-02T03:04:05Z", UserIdentity: UserIdentity{UserName: odd}, UserAgent: odd}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, err := TimeOf(b); err != nil || Time(at) != "2026-01-02T03:04:05Z" {
+		t.Errorf("%v %v", at, err)
+	}
+	for _, bad := range []string{"{}", `{"eventTime":"2026`, `{"eventTime":"soon"}`} {
+		if _, err := TimeOf([]byte(bad)); err == nil {
+			t.Errorf("%s has a time", bad)
+		}
+	}
+}
+
+func TestResourceType(t *testing.T) {
+	for arn, want := range map[string]string{
+		"arn:aws:iam::111122223333:role/shop/app":                           "AWS::IAM::Role",
+		"arn:aws:s3:::bucket":                                               "AWS::S3::Bucket",
+		"arn:aws:s3:::bucket/key:with/all":                                  "AWS::S3::Object",
+		"arn:aws:ecs:eu-west-1:111122223333:task/default/0123":              "AWS::ECS::Task",
+		"arn:aws:secretsmanager:eu-west-1:111122223333:secret:orders/db-aB": "AWS::SecretsManager::Secret",
+		"arn:aws:logs:eu-west-1:111122223333:log-group:/ecs:log-stream:x":   "AWS::Logs::LogGroup",
+		"arn:aws:lambda:eu-west-1:111122223333:function:f":                  "",
+		"arn:aws": "", "*": "", "": "",
+	} {
+		if got := ResourceType(arn); got != want {
+			t.Errorf("%s: %q, want %q", arn, got, want)
+		}
 	}
 }

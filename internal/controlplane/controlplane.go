@@ -439,6 +439,9 @@ func (cp *ControlPlane) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		errs = append(errs, errors.New("the background work did not end in time"))
 	}
+	if cp.gateway != nil && cp.store != nil {
+		errs = append(errs, cp.gateway.RecordHeld(ctx))
+	}
 	if cp.store != nil {
 		errs = append(errs, cp.store.Close())
 		cp.store = nil

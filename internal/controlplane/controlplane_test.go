@@ -10,7 +10,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -73,6 +75,20 @@ func TestReset(t *testing.T) {
 	out, err := c.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{"shop"}})
 	if err != nil || len(out.Clusters) != 0 {
 		t.Errorf("after the reset: %+v %v", out, err)
+	}
+	// Both trails that were emptied say so: the region's and that of global services.
+	if _, err := iam.NewFromConfig(s.Root()).ListUsers(ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	if code, body := get(t, "POST", s.Endpoint()+"/_remit/reset"); code != 200 {
+		t.Fatalf("reset: %d %s", code, body)
+	}
+	for _, region := range []string{whole.Region, "us-east-1"} {
+		events, err := cloudtrail.NewFromConfig(s.Root(), func(o *cloudtrail.Options) { o.Region = region }).LookupEvents(ctx, nil)
+		if err != nil || len(events.Events) != 1 || aws.ToString(events.Events[0].EventName) != "Reset" ||
+			!strings.Contains(aws.ToString(events.Events[0].CloudTrailEvent), `"sourceIPAddress":"127.0.0.1"`) {
+			t.Errorf("the trail of %s after a reset: %+v %v", region, events, err)
+		}
 	}
 	if code, _ := get(t, "GET", s.Endpoint()+"/_remit/reset"); code != 405 {
 		t.Errorf("GET: %d", code)

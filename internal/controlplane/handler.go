@@ -1,12 +1,14 @@
 package controlplane
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
+	"github.com/remit-ecs/remit/internal/audit"
 	"github.com/remit-ecs/remit/internal/gateway"
 )
 
@@ -76,13 +78,38 @@ func (cp *ControlPlane) reset(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "start remit serve with --allow-reset to allow this", http.StatusForbidden)
 		return
 	}
-	if err := cp.resetState(r.Context()); err != nil {
+	trails, err := cp.trails(r.Context())
+	if err == nil {
+		err = cp.resetState(r.Context())
+	}
+	if err == nil {
+		// Whoever reads an emptied trail shall know why it is empty.
+		err = cp.gateway.Happened(r, "Reset", trails...)
+	}
+	if err != nil {
 		cp.Log.Error("reset", "error", err)
 		http.Error(w, "the state could not be emptied: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	fmt.Fprintln(w, `{"status":"reset"}`)
+}
+
+// trails are the streams of records that are there, and that of the server's
+// own account and region.
+func (cp *ControlPlane) trails(ctx context.Context) ([]string, error) {
+	streams, err := cp.store.Streams(ctx, audit.Streams)
+	if err != nil {
+		return nil, err
+	}
+	names := []string{audit.Stream(cp.Account, cp.Options.Region)}
+	for _, s := range streams {
+		if account, region := audit.OfStream(s); account != "" && region != "" {
+			names = append(names, s)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // Banner says what a person has to know about the running server: how far

@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/remit-ecs/remit/internal/api"
+	"github.com/remit-ecs/remit/internal/audit"
 	"github.com/remit-ecs/remit/internal/authz"
 	"github.com/remit-ecs/remit/internal/id"
 	"github.com/remit-ecs/remit/internal/session"
@@ -66,6 +68,28 @@ func (g *Gateway) Refused(r *http.Request, s *api.Service, refusal *api.Error) *
 		return err
 	}
 	return refusal
+}
+
+// Happened records in some streams of the trail what was done to the server
+// itself, by a request that is no call of an AWS API. It is what CloudTrail
+// calls a service event. https://docs.aws.amazon.com/awscloudtrail/latest/userguide/non-api-aws-service-events.html
+func (g *Gateway) Happened(r *http.Request, name string, streams ...string) error {
+	c := g.arrive(r)
+	for _, stream := range streams {
+		var rec audit.Record
+		g.record(&rec, c, nil, nil, nil)
+		rec.EventSource, rec.EventName, rec.EventType, rec.ManagementEvent = "remit", name, "AwsServiceEvent", true
+		rec.RecipientAccountID, rec.AWSRegion = audit.OfStream(stream)
+		text, err := rec.Encode()
+		if err == nil {
+			err = g.Store.Append(context.WithoutCancel(c.Context), stream, text)
+		}
+		if err != nil {
+			g.auditLost.Store(true)
+			return err
+		}
+	}
+	return nil
 }
 
 // stillGood refuses credentials that a new request could not be signed with.

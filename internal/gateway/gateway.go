@@ -80,6 +80,7 @@ type Gateway struct {
 	// auditLost is set while the trail cannot be written: then everything is
 	// refused, because what is not audited must not happen.
 	auditLost atomic.Bool
+	strangers strangers
 }
 
 // New returns a gateway over the operations of m.

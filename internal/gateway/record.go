@@ -38,11 +38,18 @@ func (g *Gateway) commit(c *Call, in, out any) error {
 
 // recordAlone appends the record of a call without changes. A record that
 // cannot be written makes the call fail, and everything after it until the
-// trail can be written again.
+// trail can be written again. Of strangers, who may call without end, only so
+// many refusals get a record each (strangers.go).
 func (g *Gateway) recordAlone(c *Call, in, out any, refusal *api.Error) *api.Error {
 	buf := buffers.Get().(*[]byte)
 	var r audit.Record
 	g.record(&r, c, in, out, refusal)
+	if refusal != nil && c.unknown() && !g.strangers.admits(c.SourceIP, g.Clock.Now()) {
+		buffers.Put(buf)
+		g.hold(c, &r)
+		c.recorded = true
+		return nil
+	}
 	rec, err := r.AppendTo((*buf)[:0])
 	defer func() {
 		if cap(rec) <= 16<<10 {
@@ -65,6 +72,9 @@ func (g *Gateway) recordAlone(c *Call, in, out any, refusal *api.Error) *api.Err
 	c.recorded = true
 	return nil
 }
+
+// unknown says that nobody's signature stands behind the call.
+func (c *Call) unknown() bool { return c.Principal == nil || c.Principal.Type == session.Anonymous }
 
 // buffers are for records: a kilobyte or two each, all short-lived. The store
 // has no use for one any more when it returns.
@@ -167,7 +177,7 @@ func (g *Gateway) record(r *audit.Record, c *Call, in, out any, refusal *api.Err
 			seen = map[string]bool{}
 		}
 		seen[ask.Resource] = true
-		r.Resources = append(r.Resources, audit.Resource{ARN: ask.Resource, AccountID: ask.Account})
+		r.Resources = append(r.Resources, audit.Resource{ARN: ask.Resource, AccountID: ask.Account, Type: audit.ResourceType(ask.Resource)})
 	}
 }
 

@@ -6,8 +6,10 @@
 package cloudtrail
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/remit-ecs/remit/internal/api"
@@ -36,7 +38,7 @@ func (s *Service) mayLookupEvents(*gateway.Call, *cloudtrailapi.LookupEventsInpu
 const (
 	maxPage = 50   // https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
 	scan    = 1000 // records read at a time
-	budget  = 20 * scan
+	budget  = 100 * scan
 	settled = 3 * time.Second // records of calls that ended together may be out of order by less
 )
 
@@ -48,6 +50,10 @@ func (s *Service) lookupEvents(c *gateway.Call, in *cloudtrailapi.LookupEventsIn
 	match, err := matcher(in)
 	if err != nil {
 		return nil, err
+	}
+	may := mention(in)
+	if in.EventCategory != "" { // Insights events, the only other kind, are not made
+		may = func([]byte) bool { return false }
 	}
 	limit := maxPage
 	if in.MaxResults != nil {
@@ -71,11 +77,7 @@ func (s *Service) lookupEvents(c *gateway.Call, in *cloudtrailapi.LookupEventsIn
 		for _, r := range recs {
 			before = r.Seq
 			read++
-			ev, err := audit.Decode(r.Data)
-			if err != nil {
-				return nil, err
-			}
-			at, err := time.Parse(time.RFC3339, ev.EventTime)
+			at, err := audit.TimeOf(r.Data)
 			if err != nil {
 				return nil, err
 			}
@@ -85,7 +87,14 @@ func (s *Service) lookupEvents(c *gateway.Call, in *cloudtrailapi.LookupEventsIn
 				}
 				continue
 			}
-			if in.EndTime != nil && at.After(in.EndTime.Time) || !match(ev) {
+			if in.EndTime != nil && at.After(in.EndTime.Time) || !may(r.Data) {
+				continue
+			}
+			ev, err := audit.Decode(r.Data)
+			if err != nil {
+				return nil, err
+			}
+			if !match(ev) {
 				continue
 			}
 			out.Events = append(out.Events, event(ev, at, r.Data))
@@ -118,7 +127,11 @@ func event(r *audit.Record, at time.Time, text []byte) cloudtrailapi.Event {
 		e.Username = &n
 	}
 	for _, res := range r.Resources {
-		e.Resources = append(e.Resources, cloudtrailapi.Resource{ResourceName: &res.ARN})
+		r := cloudtrailapi.Resource{ResourceName: &res.ARN}
+		if res.Type != "" {
+			r.ResourceType = &res.Type
+		}
+		e.Resources = append(e.Resources, r)
 	}
 	return e
 }
@@ -139,6 +152,21 @@ func username(u *audit.UserIdentity) string {
 	return u.UserName
 }
 
+// mention is a quick look at a record's bytes that spares decoding most of
+// those that are not wanted: it is true of every record that has the wanted
+// value, and of some others.
+func mention(in *cloudtrailapi.LookupEventsInput) func([]byte) bool {
+	if len(in.LookupAttributes) == 1 {
+		want := api.Value(in.LookupAttributes[0].AttributeValue)
+		// What JSON escapes is not found by its bytes.
+		plain := func(r rune) bool { return r < ' ' || r > '~' || strings.ContainsRune(`"\<>&`, r) }
+		if !strings.ContainsFunc(want, plain) {
+			return func(record []byte) bool { return bytes.Contains(record, []byte(want)) }
+		}
+	}
+	return func([]byte) bool { return true }
+}
+
 // matcher turns the lookup attributes into a filter; one is the most.
 func matcher(in *cloudtrailapi.LookupEventsInput) (func(*audit.Record) bool, error) {
 	if in.StartTime != nil && in.EndTime != nil && in.EndTime.Before(in.StartTime.Time) {
@@ -155,7 +183,9 @@ func matcher(in *cloudtrailapi.LookupEventsInput) (func(*audit.Record) bool, err
 	want := api.Value(a.AttributeValue)
 	switch a.AttributeKey {
 	case cloudtrailapi.LookupAttributeKeyEventId:
-		return func(r *audit.Record) bool { return r.EventID == want }, nil
+		// What a caller was told is the request id: it finds the event too. Both
+		// are random, so that neither is mistaken for the other (DIVERGENCES.md).
+		return func(r *audit.Record) bool { return r.EventID == want || r.RequestID == want }, nil
 	case cloudtrailapi.LookupAttributeKeyEventName:
 		return func(r *audit.Record) bool { return r.EventName == want }, nil
 	case cloudtrailapi.LookupAttributeKeyEventSource:
