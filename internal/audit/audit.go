@@ -45,9 +45,10 @@ type Record struct {
 
 // Additional carries what CloudTrail has no field for.
 type Additional struct {
-	IAM        string      `json:"remitIam,omitempty"`        // the mode when it was not strict
-	Asks       []Ask       `json:"remitAsks,omitempty"`       // what was asked of the policy engine, in order
-	Unrecorded *Unrecorded `json:"remitUnrecorded,omitempty"` // refusals of unknown callers that this record stands for
+	IAM        string      `json:"remitIam,omitempty"`         // the mode when it was not strict
+	Asks       []Ask       `json:"remitAsks,omitempty"`        // what was asked of the policy engine, in order
+	Omitted    int         `json:"remitAsksOmitted,omitempty"` // questions between the first ones and the last, where a record has no room for all
+	Unrecorded *Unrecorded `json:"remitUnrecorded,omitempty"`  // refusals of unknown callers that this record stands for
 }
 
 // Unrecorded counts refusals of callers whose signature was not right, where
@@ -84,6 +85,11 @@ type Ask struct {
 	Allowed   bool   `json:"allowed"`
 	Why       string `json:"why,omitempty"` // the statement that decided, or AWS's refusal text
 	Fix       string `json:"fix,omitempty"` // for a refusal: the statement that would allow it
+
+	// Reasons are, for a refusal, a policy.Report: what each layer said and the
+	// smallest change that would allow it, as of then. It stands by itself, so
+	// that the decision can be explained when the policies have changed.
+	Reasons json.RawMessage `json:"reasons,omitempty"`
 }
 
 // Resource is an entry of a record's resources.

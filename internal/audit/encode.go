@@ -27,8 +27,8 @@ func (r *Record) AppendTo(b []byte) ([]byte, error) {
 	e.raw(`,"userAgent":`).text(r.UserAgent)
 	e.optional(`,"errorCode":`, r.ErrorCode)
 	e.optional(`,"errorMessage":`, r.ErrorMessage)
-	e.raw(`,"requestParameters":`).any(r.RequestParameters)
-	e.raw(`,"responseElements":`).any(r.ResponseElements)
+	e.raw(`,"requestParameters":`).bounded(r.RequestParameters)
+	e.raw(`,"responseElements":`).bounded(r.ResponseElements)
 	if a := r.AdditionalEventData; a != nil {
 		e.raw(`,"additionalEventData":`).additional(a)
 	}
@@ -100,6 +100,19 @@ func (e *encoder) any(v any) {
 	e.b = append(e.b, b...)
 }
 
+// maxField is CloudTrail's bound on parameters and on response elements.
+// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
+const maxField = 100 << 10
+
+// bounded appends v, or where it is too large what CloudTrail has in its place.
+func (e *encoder) bounded(v any) {
+	start := len(e.b)
+	e.any(v)
+	if len(e.b)-start > maxField {
+		e.b = append(e.b[:start], `{"omitted":true}`...)
+	}
+}
+
 // texts appends a map in the order of its keys.
 func (e *encoder) texts(m map[string]string) {
 	if m == nil {
@@ -166,9 +179,16 @@ func (e *encoder) additional(a *Additional) {
 			e.raw(`,"allowed":`).bool(k.Allowed)
 			e.optional(`,"why":`, k.Why)
 			e.optional(`,"fix":`, k.Fix)
+			if len(k.Reasons) > 0 {
+				e.raw(`,"reasons":`).any(k.Reasons)
+			}
 			e.raw(`}`)
 		}
 		e.raw(`]`)
+		comma = ","
+	}
+	if a.Omitted != 0 {
+		e.raw(comma).raw(`"remitAsksOmitted":`).any(a.Omitted)
 		comma = ","
 	}
 	if a.Unrecorded != nil {

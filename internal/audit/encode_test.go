@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 )
 
@@ -15,7 +16,7 @@ func TestEncode(t *testing.T) {
 		RequestParameters: map[string]any{"b": []any{1, odd, nil}, "a": true}, ResponseElements: map[string]any{},
 		AdditionalEventData: &Additional{IAM: "soft", Asks: []Ask{
 			{Principal: "p", RoleARN: "r", Action: "ecs:RunTask", Resource: "*", Allowed: true, Why: odd, Fix: "f"},
-			{Principal: "q", Action: "a", Resource: odd},
+			{Principal: "q", Action: "a", Resource: odd, Reasons: json.RawMessage(`{"decision": "implicitDeny", "text": "<é>"}`)},
 		}},
 		RequestID: "id", EventID: "event", ReadOnly: true,
 		Resources: []Resource{{ARN: "arn", AccountID: "1", Type: "t"}, {ARN: "other"}},
@@ -31,7 +32,7 @@ func TestEncode(t *testing.T) {
 		"no asks": {AdditionalEventData: &Additional{}}, "mode alone": {AdditionalEventData: &Additional{IAM: "off"}},
 		"asks alone":    {AdditionalEventData: &Additional{Asks: []Ask{{}}}},
 		"unrecorded":    {AdditionalEventData: &Additional{Unrecorded: &Unrecorded{Count: 2, Codes: map[string]int{odd: 2}}}},
-		"all of it":     {AdditionalEventData: &Additional{IAM: "soft", Asks: []Ask{{}}, Unrecorded: &Unrecorded{}}},
+		"all of it":     {AdditionalEventData: &Additional{IAM: "soft", Asks: []Ask{{}}, Omitted: 3, Unrecorded: &Unrecorded{}}},
 		"no attributes": {UserIdentity: UserIdentity{SessionContext: &SessionContext{}}},
 	} {
 		want, err := json.Marshal(r)
@@ -45,6 +46,14 @@ func TestEncode(t *testing.T) {
 	}
 	if _, err := (&Record{RequestParameters: func() {}}).Encode(); err == nil {
 		t.Error("what JSON cannot hold was encoded")
+	}
+}
+
+// TestEncodeIsBounded: a parameter of megabytes is not in the trail.
+func TestEncodeIsBounded(t *testing.T) {
+	b, err := (&Record{RequestParameters: map[string]any{"description": strings.Repeat("x", maxField)}, ResponseElements: map[string]any{"a": "b"}}).Encode()
+	if err != nil || !strings.Contains(string(b), `"requestParameters":{"omitted":true},"responseElements":{"a":"b"}`) {
+		t.Errorf("%d bytes, %v", len(b), err)
 	}
 }
 

@@ -8,11 +8,9 @@ import (
 
 	"github.com/remit-ecs/remit/internal/api"
 	"github.com/remit-ecs/remit/internal/audit"
-	"github.com/remit-ecs/remit/internal/authz"
 	"github.com/remit-ecs/remit/internal/id"
 	"github.com/remit-ecs/remit/internal/session"
 	"github.com/remit-ecs/remit/internal/wire"
-	"github.com/remit-ecs/remit/policy"
 )
 
 // commit makes the call's changes and its audit record durable together. A
@@ -170,7 +168,7 @@ func (g *Gateway) record(r *audit.Record, c *Call, in, out any, refusal *api.Err
 	var seen map[string]bool
 	for i := range c.asked {
 		ask := &c.asked[i].Ask
-		if ask.Resource == "*" || seen[ask.Resource] {
+		if ask.Resource == "*" || seen[ask.Resource] || len(r.Resources) >= mostAsks {
 			continue
 		}
 		if seen == nil {
@@ -179,64 +177,4 @@ func (g *Gateway) record(r *audit.Record, c *Call, in, out any, refusal *api.Err
 		seen[ask.Resource] = true
 		r.Resources = append(r.Resources, audit.Resource{ARN: ask.Resource, AccountID: ask.Account, Type: audit.ResourceType(ask.Resource)})
 	}
-}
-
-func (g *Gateway) additional(c *Call) *audit.Additional {
-	if len(c.asked) == 0 && g.Mode == Strict {
-		return nil
-	}
-	a := &audit.Additional{}
-	if g.Mode != Strict {
-		a.IAM = string(g.Mode)
-	}
-	for i := range c.asked {
-		a.Asks = append(a.Asks, askRecord(&c.asked[i]))
-	}
-	return a
-}
-
-func askRecord(v *authz.Verdict) audit.Ask {
-	a := audit.Ask{Principal: v.Principal.ARN, RoleARN: v.Principal.RoleARN, Action: v.Ask.Action, Resource: v.Ask.Resource, Allowed: v.Allowed}
-	if v.Allowed {
-		a.Why = grantedBy(v)
-		return a
-	}
-	a.Why = v.Message()
-	if v.Gone {
-		a.Why += " (the role or user behind the session no longer exists)"
-		return a
-	}
-	a.Fix = v.Reasons().Suggest()
-	if n := v.Principal.SessionName; len(n) >= 16 {
-		// What is named after the session (the log stream of a task) exists
-		// once; a policy has to allow it for every task.
-		a.Fix = strings.ReplaceAll(a.Fix, n, "*")
-	}
-	return a
-}
-
-// grantedBy names what allowed: the statement of which policy, or the rule.
-func grantedBy(v *authz.Verdict) string {
-	d := &v.Decision
-	st := d.Statement.Get()
-	if st == nil {
-		switch {
-		case v.Principal.Type == session.Root:
-			return "root user of the account"
-		case d.Layer == policy.LayerNone:
-			return "always allowed"
-		}
-		return d.Layer.String()
-	}
-	by := d.Statement.Policy.Name
-	if by == "" {
-		by = d.Statement.Policy.ARN
-	}
-	if d.Layer == policy.LayerTrust {
-		by = "trust policy"
-	}
-	if st.Sid != "" {
-		return by + ", statement " + st.Sid
-	}
-	return fmt.Sprintf("%s, statement %d", by, d.Statement.Index+1)
 }

@@ -58,6 +58,7 @@ type suite struct {
 func newSuite(t *testing.T) *suite {
 	t.Helper()
 	s := &suite{System: whole.Start(t, nil), read: map[string]int64{}, records: map[string]*audit.Record{}}
+	s.Gateway().RecordEveryRefusal() // the suite looks for the record of each
 	s.root = s.Root()
 	s.root.HTTPClient = awshttp.NewBuildableClient() // one set of connections for every client made from this
 	s.iam, s.ecs, s.ecr = iam.NewFromConfig(s.root), ecs.NewFromConfig(s.root), ecr.NewFromConfig(s.root)
