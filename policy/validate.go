@@ -57,8 +57,9 @@ func malformed(format string, args ...any) *ValidationError {
 const syntaxErrors = "Syntax errors in policy."
 
 // Validate checks a document that is to be stored or passed, in AWS's order and
-// words: identity-based and session policies by the grammar of IAM, trust
-// policies by their own rules, and other kinds by whether Parse reads them. The
+// words: identity-based, session and service control policies by the grammar of
+// IAM, trust and resource control policies by their own rules, and other kinds by
+// whether Parse reads them. The
 // error is a *ValidationError. It does not look at the size or the character
 // set, which are constraints on the parameter, nor whether the principals exist.
 //
@@ -70,6 +71,8 @@ func Validate(kind Kind, text []byte) error {
 		err = validateIdentity(kind, text)
 	case KindTrust:
 		err = validateTrust(text)
+	case KindSCP, KindRCP:
+		err = validateControl(kind, text)
 	default:
 		if d, parseErr := Parse(kind, text); parseErr != nil {
 			err = malformed("%s", d.Diagnostics[0])

@@ -82,6 +82,21 @@ func TestValidate(t *testing.T) {
 		{"trust, bad service", trust, doc(`"Effect":"Allow","Principal":{"Service":"ecs"},"Action":"sts:AssumeRole"`), `Invalid principal in policy: "SERVICE":"ecs"`},
 
 		{"valid resource policy", policy.KindResource, doc(`"Effect":"Allow","Principal":"*","Action":"ecr:BatchGetImage"`), ""},
+		{"valid scp", policy.KindSCP, doc(`"Effect":"Allow","NotAction":"iam:*","NotResource":"arn:aws:s3:::b","Condition":{"StringEquals":{"aws:RequestedRegion":"eu-west-1"}}`), ""},
+		{"scp with a principal", policy.KindSCP, doc(`"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*"`), "Policy document should not specify a principal."},
+		{"scp, action without service", policy.KindSCP, doc(`"Effect":"Deny","Action":"GetObject","Resource":"*"`), "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."},
+		{"valid rcp", policy.KindRCP, doc(`"Effect":"Deny","Principal":"*","Action":["s3:*","sts:AssumeRole"],"Resource":"*"`), ""},
+		{"valid rcp, AWS and NotResource", policy.KindRCP, doc(`"Effect":"Deny","Principal":{"AWS":["*"]},"Action":"s3:*","NotResource":"arn:aws:s3:::b"`), ""},
+		{"rcp that allows", policy.KindRCP, doc(`"Effect":"Allow","Principal":"*","Action":"s3:*","Resource":"*"`), "Statement 1 of the resource control policy allows: only RCPFullAWSAccess does."},
+		{"rcp with NotAction", policy.KindRCP, doc(`"Effect":"Deny","Principal":"*","NotAction":"s3:*","Resource":"*"`), "Statement 1 of the resource control policy has NotAction, which is not supported."},
+		{"rcp about every service", policy.KindRCP, doc(`"Effect":"Deny","Principal":"*","Action":["s3:*","*"],"Resource":"*"`), `Statement 1 of the resource control policy has the action "*": it has to name services.`},
+		{"rcp about one account", policy.KindRCP, doc(`"Effect":"Deny","Principal":{"AWS":"111122223333"},"Action":"s3:*","Resource":"*"`), `Statement 1 of the resource control policy does not have the Principal "*".`},
+		{"rcp about services", policy.KindRCP, doc(`"Effect":"Deny","Principal":{"Service":"*"},"Action":"s3:*","Resource":"*"`), `Statement 1 of the resource control policy does not have the Principal "*".`},
+		{"rcp with NotPrincipal", policy.KindRCP, doc(`"Effect":"Deny","NotPrincipal":"*","Action":"s3:*","Resource":"*"`), `Statement 1 of the resource control policy does not have the Principal "*".`},
+		{"rcp without principal", policy.KindRCP, doc(`"Effect":"Deny","Action":"s3:*","Resource":"*"`), `Statement 1 of the resource control policy does not have the Principal "*".`},
+		{"rcp without resource", policy.KindRCP, doc(`"Effect":"Deny","Principal":"*","Action":"s3:*"`), "Policy statement must contain resources."},
+		{"rcp of old", policy.KindRCP, `{"Version":"2008-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*"}]}`, "Policy document must be version 2012-10-17 or greater."},
+		{"empty rcp", policy.KindRCP, `{"Version":"2012-10-17","Statement":[]}`, syntax},
 		{"empty scp", policy.KindSCP, `{"Version":"2012-10-17","Statement":[]}`, syntax},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -209,6 +209,7 @@ func TestRefused(t *testing.T) {
 		{"principal in an SCP", scp(`["principal.json"]`), `principal.json:1:55: Principal does not belong in this kind of policy`},
 		{"broken inline", strings.ReplaceAll(scp("[\n"+inline("x", `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"s3:*"}]}`)+"]"), "\t", ""), `2:61: organization.root.serviceControlPolicies[0].document: a statement without Resource`},
 		{"no statement", scp(`[` + inline("x", `{"Version":"2012-10-17","Statement":[]}`) + `]`), `Syntax errors in policy.`},
+		{"an RCP that allows", rcp(`[` + inline("x", strings.Replace(denyRCP, "Deny", "Allow", 1)) + `]`), `organization.root.resourceControlPolicies[0].document: Statement 1 of the resource control policy allows`},
 		{"too long", scp(`["long.json"]`), `long.json:1:1: the policy has 5219 characters without white space, more than 5120`},
 		{"nested too deep", strings.Repeat(`{"accounts":`, 100), `nested more than 64 deep`},
 	} {
