@@ -39,10 +39,11 @@ func Parse(s string) (ARN, error) {
 	}
 	var a ARN
 	for _, part := range [...]*string{&a.Partition, &a.Service, &a.Region, &a.Account} {
-		*part, rest, ok = strings.Cut(rest, ":")
-		if !ok {
+		i := strings.IndexByte(rest, ':')
+		if i < 0 {
 			return ARN{}, fmt.Errorf("%q is not an ARN: it has fewer than six parts", s)
 		}
+		*part, rest = rest[:i], rest[i+1:]
 	}
 	a.Resource = rest
 	switch {

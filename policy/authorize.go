@@ -9,11 +9,13 @@ import (
 // query is a request prepared once for all documents.
 type query struct {
 	r            *Request
-	service      string // lower case
-	name         string // of the action, as given
-	hash         uint64
-	boundary     bool   // the principal has a permissions boundary
-	account      string // of the resource
+	service      string                     // lower case
+	name         string                     // of the action, as given
+	hash         uint64                     // of service and name
+	anchors      [len(anchorLengths)]uint64 // of service and the first bytes of the name
+	anchored     uint8                      // a bit for each of anchors that the name is long enough for
+	boundary     bool                       // the principal has a permissions boundary
+	account      string                     // of the resource
 	crossAccount bool
 }
 
@@ -47,8 +49,17 @@ func prepare(r *Request, s *Set) (q query, ok bool) {
 	if !ok || strings.ContainsAny(r.Action, "*?") || r.Resource == "" {
 		return q, false
 	}
-	q = query{r: r, service: strings.ToLower(service), name: name, hash: hashAction(service, name), boundary: s.Boundary != nil}
-	q.account = r.ResourceAccount
+	q = query{r: r, service: strings.ToLower(service), name: name, boundary: s.Boundary != nil, account: r.ResourceAccount}
+	q.hash = hashAction(service, "")
+	done := 0
+	for i, n := range anchorLengths {
+		if n > len(name) {
+			break
+		}
+		q.hash = hashLower(q.hash, name[done:n])
+		q.anchors[i], q.anchored, done = hashAnchor(q.hash), q.anchored|1<<i, n
+	}
+	q.hash = hashLower(q.hash, name[done:])
 	if q.account == "" {
 		if a, err := arn.Parse(r.Resource); err == nil {
 			q.account = a.Account
@@ -97,23 +108,23 @@ func (v *verdicts) gather(q *query, s *Set) {
 	who := &q.r.Principal
 	linked := who.isServiceLinked()
 
-	if rcpServices[q.service] && !linked {
+	if len(s.RCP) > 0 && rcpServices[q.service] && !linked {
 		for _, level := range s.RCP {
-			v.rcp.merge(q.layer(LayerRCP, level))
+			q.layer(LayerRCP, level, &v.rcp)
 		}
 	}
 	inAccount := who.inAccount()
 	if s.SCP != nil && inAccount && !linked {
 		v.scpApplies = true
 		for _, level := range s.SCP {
-			f := q.layer(LayerSCP, level)
-			v.scpLacks = v.scpLacks || !f.allow
-			v.scp.merge(f)
+			v.scp.allow = false // every level has to
+			q.layer(LayerSCP, level, &v.scp)
+			v.scpLacks = v.scpLacks || !v.scp.allow
 		}
 		v.scpLacks = v.scpLacks || len(s.SCP) == 0
 	}
 	if s.VPCEndpoint != nil {
-		v.vpce = q.attached(LayerVPCEndpoint, s.VPCEndpoint)
+		q.attached(LayerVPCEndpoint, s.VPCEndpoint, &v.vpce)
 	}
 	v.resourceLayer = LayerResource
 	resource := s.Resource
@@ -121,17 +132,17 @@ func (v *verdicts) gather(q *query, s *Set) {
 		v.resourceLayer, resource = LayerTrust, s.Trust
 	}
 	if resource != nil {
-		v.resource = q.attached(v.resourceLayer, resource)
+		q.attached(v.resourceLayer, resource, &v.resource)
 	}
 	if inAccount {
-		v.identity = q.layer(LayerIdentity, s.Identity)
+		q.layer(LayerIdentity, s.Identity, &v.identity)
 		if s.Boundary != nil && !linked {
-			v.boundary = q.attached(LayerBoundary, s.Boundary)
+			q.attached(LayerBoundary, s.Boundary, &v.boundary)
 		} else {
 			v.boundary.allow = true
 		}
 		if s.HasSession || len(s.Session) > 0 {
-			v.session = q.layer(LayerSession, s.Session)
+			q.layer(LayerSession, s.Session, &v.session)
 		} else {
 			v.session.allow = true
 		}
@@ -237,8 +248,11 @@ func (v *verdicts) decideCross(identity bool, grants grant, byIdentity Decision)
 // isKMSKey reports whether the request is for a KMS key, whose key policy alone
 // decides whether identity-based policies count.
 func isKMSKey(q *query) bool {
+	if q.service != "kms" {
+		return false
+	}
 	a, err := arn.Parse(q.r.Resource)
-	return q.service == "kms" && err == nil && a.Service == "kms" && strings.HasPrefix(a.Resource, "key/")
+	return err == nil && a.Service == "kms" && strings.HasPrefix(a.Resource, "key/")
 }
 
 // refuseUnreadable turns a decision into a denial that says what could not be
@@ -300,66 +314,73 @@ func (s *Set) each(f func(Layer, *Attached)) {
 	list(LayerSession, s.Session)
 }
 
-// layer is the union of policies.
-func (q *query) layer(layer Layer, policies []Attached) finding {
-	var f finding
+// layer adds what the policies of a layer say, which is their union.
+func (q *query) layer(layer Layer, policies []Attached, f *finding) {
 	for i := range policies {
-		f.merge(q.attached(layer, &policies[i]))
+		q.attached(layer, &policies[i], f)
 	}
-	return f
 }
 
-// merge adds what another policy of the layer says.
-func (f *finding) merge(g finding) {
-	if !f.allow && g.allow {
-		f.allow, f.allowedBy = true, g.allowedBy
-	}
-	if !f.deny && g.deny {
-		f.deny, f.deniedBy = true, g.deniedBy
-	}
-	f.grants |= g.grants
-	f.unreadable = f.unreadable || g.unreadable
-}
-
-// attached asks one policy.
-func (q *query) attached(layer Layer, a *Attached) finding {
-	var f finding
+// attached adds what one policy says.
+func (q *query) attached(layer Layer, a *Attached, f *finding) {
 	d := a.Document
-	if d == nil || len(d.Diagnostics) > 0 {
+	if d == nil {
 		f.unreadable = true
-		if d == nil {
-			return f
-		}
+		return
 	}
-	for _, list := range [...][]int32{d.exact[q.hash], d.service[q.service], d.rest} {
-		for _, i := range list {
-			st := &d.Statements[i]
-			if f.allow && !st.deny && st.principals == nil {
-				continue // another allow adds nothing, unless it grants otherwise
-			}
-			g, ok := q.matches(st)
-			switch {
-			case !ok:
-			case st.deny:
-				if !f.deny || st.Index < f.deniedBy.Index {
-					f.deny, f.deniedBy = true, StatementRef{layer, a, st.Index}
-				}
-			case f.unreadable: // its Allows do not count
-			default:
-				if !f.allow || st.Index < f.allowedBy.Index {
-					f.allow, f.allowedBy = true, StatementRef{layer, a, st.Index}
-				}
-				f.grants |= g
+	f.unreadable = f.unreadable || len(d.Diagnostics) > 0
+	if d.index != nil {
+		q.ask(layer, a, d.index[q.hash], f)
+		for i := range q.anchors {
+			if d.anchors&q.anchored&(1<<i) != 0 {
+				q.ask(layer, a, d.index[q.anchors[i]], f)
 			}
 		}
 	}
-	return f
+	q.ask(layer, a, d.rest, f)
+}
+
+// ask asks those statements of a policy that could be about the action. Which of
+// several that allow, or deny, is named does not matter for the decision.
+func (q *query) ask(layer Layer, a *Attached, list []candidate, f *finding) {
+	for i := range list {
+		c := &list[i]
+		st := &a.Document.Statements[c.statement]
+		switch {
+		case st.deny && f.deny:
+			continue
+		case !st.deny && f.allow && st.principals == nil:
+			continue // another allow adds nothing, unless it grants otherwise
+		case !st.deny && len(a.Document.Diagnostics) > 0:
+			continue // an unreadable policy allows nothing
+		case q.among(c.actions) == st.notAction:
+			continue
+		}
+		g, ok := q.matchesButAction(st)
+		switch {
+		case !ok:
+		case st.deny:
+			f.deny, f.deniedBy = true, StatementRef{layer, a, st.Index}
+		default:
+			if !f.allow {
+				f.allow, f.allowedBy = true, StatementRef{layer, a, st.Index}
+			}
+			f.grants |= g
+		}
+	}
 }
 
 // matches reports whether a statement is about the request, and how its
 // Principal element names the caller.
 func (q *query) matches(st *Statement) (grant, bool) {
-	if !q.matchesAction(st) || !q.matchesResource(st) {
+	if !q.matchesAction(st) {
+		return 0, false
+	}
+	return q.matchesButAction(st)
+}
+
+func (q *query) matchesButAction(st *Statement) (grant, bool) {
+	if !q.matchesResource(st) {
 		return 0, false
 	}
 	g, ok := q.matchesPrincipal(st)
@@ -375,12 +396,16 @@ func (q *query) matches(st *Statement) (grant, bool) {
 }
 
 func (q *query) matchesAction(st *Statement) bool {
-	for i := range st.actions {
-		if st.actions[i].match(q.service, q.name) {
-			return !st.notAction
+	return q.among(st.actions) != st.notAction
+}
+
+func (q *query) among(actions []action) bool {
+	for i := range actions {
+		if actions[i].match(q.service, q.name) {
+			return true
 		}
 	}
-	return st.notAction
+	return false
 }
 
 func (q *query) matchesResource(st *Statement) bool {

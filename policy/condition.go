@@ -105,6 +105,7 @@ type condition struct {
 	name     string // the operator as written
 	keyText  string // the key as written
 	key      string // lower case
+	multi    bool   // MultiValued
 	operands []operand
 }
 
@@ -147,6 +148,7 @@ func knownOperator(name string) bool {
 func compileCondition(name, key string, values []node, variables bool) (c condition, ok bool) {
 	c.operatorSpec, c.set, c.ifExists, ok = parseOperator(name)
 	c.name, c.keyText, c.key = name, key, strings.ToLower(key)
+	c.multi = MultiValued(c.key)
 	for i := range values {
 		c.operands = append(c.operands, compileOperand(c.op, values[i].text, variables))
 	}
@@ -323,7 +325,7 @@ func (c *condition) holds(context map[string][]string) bool {
 		return c.negated
 	}
 	set := c.set
-	if set == noSet && (len(values) > 1 || MultiValued(c.key)) {
+	if set == noSet && (len(values) > 1 || c.multi) {
 		if multiValuedNeedsSetOperator {
 			return false
 		}

@@ -35,11 +35,30 @@ type Document struct {
 	Statements  []Statement
 	Diagnostics []Diagnostic // what could not be read; any denies
 
-	// Which statements could be about an action, by index.
-	exact   map[uint64][]int32 // by hash of service:action, lower case
-	service map[string][]int32 // those with wildcard actions of a service
-	rest    []int32            // those about every service
+	// The index: which statements could be about an action. Exact actions are
+	// found by the hash of their whole name, patterns by the hash of the first
+	// bytes of it; anchors has a bit for each length in use. A collision costs
+	// a comparison more, nothing else.
+	index   map[uint64][]candidate
+	anchors uint8
+	rest    []candidate // statements about every service; all, of a small document
 }
+
+// anchorLengths are how many bytes of an action's name patterns are found by:
+// the longest that their text before the first wildcard has. Few lengths mean
+// few look-ups.
+var anchorLengths = [...]int{0, 2, 4, 8}
+
+// candidate is a statement that could be about an action, with those of its
+// actions that decide it.
+type candidate struct {
+	statement int32
+	actions   []action
+}
+
+// smallDocument is how many actions a document may name to be compared with all
+// of them: for so few that is faster than looking anything up.
+const smallDocument = 6
 
 // Statement is one statement of a document.
 type Statement struct {
@@ -71,7 +90,7 @@ const version2012 = "2012-10-17"
 // Diagnostics, and makes every evaluation that involves it a denial. The error
 // is the first of the Diagnostics.
 func Parse(kind Kind, text []byte) (*Document, error) {
-	d := &Document{Kind: kind, exact: map[uint64][]int32{}, service: map[string][]int32{}}
+	d := &Document{Kind: kind}
 	c := &compiler{doc: d, lines: newLines(text)}
 	root, err := parseJSON(text)
 	if err != nil {
@@ -139,12 +158,9 @@ func (c *compiler) document(root *node) {
 		st.Start, st.End = c.lines.position(list[i].start), c.lines.position(list[i].end)
 		before := len(c.doc.Diagnostics)
 		c.statement(st, &list[i])
-		if len(c.doc.Diagnostics) > before {
-			st.unreadable = true
-			continue
-		}
-		c.doc.enter(st)
+		st.unreadable = len(c.doc.Diagnostics) > before
 	}
+	c.doc.enter()
 }
 
 func (c *compiler) statement(st *Statement, n *node) {
@@ -280,34 +296,59 @@ func (c *compiler) conditions(st *Statement, n *node) {
 	}
 }
 
-// enter puts a statement into the index. A statement is found at most once for
-// an action: wildcards of a service cover the exact names beside them.
-func (d *Document) enter(st *Statement) {
-	at := int32(st.Index)
-	if st.notAction {
-		d.rest = append(d.rest, at)
+// enter puts the statements into the index, but for those that could not be
+// read: they are about nothing.
+func (d *Document) enter() {
+	n := 0
+	for i := range d.Statements {
+		n += len(d.Statements[i].actions)
+	}
+	small := n <= smallDocument
+	for i := range d.Statements {
+		st := &d.Statements[i]
+		switch {
+		case st.unreadable:
+		case small, st.notAction, slices.ContainsFunc(st.actions, func(a action) bool { return a.service == "*" }):
+			d.rest = append(d.rest, candidate{int32(i), st.actions})
+		default:
+			if d.index == nil {
+				d.index = make(map[uint64][]candidate, n)
+			}
+			for j := range st.actions {
+				d.enterAction(int32(i), st.actions[j:j+1:j+1])
+			}
+		}
+	}
+}
+
+// enterAction enters one action of a statement, given as a list of one.
+func (d *Document) enterAction(statement int32, one []action) {
+	a := &one[0]
+	key := hashAction(a.service, a.name)
+	if a.form != formExact {
+		i := a.anchor()
+		d.anchors |= 1 << i
+		key = hashAnchor(hashAction(a.service, a.name[:anchorLengths[i]]))
+	}
+	list := d.index[key]
+	if n := len(list); n > 0 && list[n-1].statement == statement {
+		list[n-1].actions = append(list[n-1].actions, *a)
 		return
 	}
-	wild := map[string]bool{}
-	for _, a := range st.actions {
-		if a.service == "*" {
-			d.rest = append(d.rest, at)
-			return
-		}
-		if a.form != formExact {
-			wild[a.service] = true
-		}
+	d.index[key] = append(list, candidate{statement, one})
+}
+
+// anchor is which of anchorLengths a pattern is found by.
+func (a *action) anchor() int {
+	fixed := len(a.name) // of formPrefix, which has lost its star
+	if i := strings.IndexAny(a.name, "*?"); i >= 0 {
+		fixed = i
 	}
-	for s := range wild {
-		d.service[s] = append(d.service[s], at)
+	i := len(anchorLengths) - 1
+	for anchorLengths[i] > fixed {
+		i--
 	}
-	seen := map[uint64]bool{}
-	for _, a := range st.actions {
-		if h := hashAction(a.service, a.name); !wild[a.service] && !seen[h] {
-			seen[h] = true
-			d.exact[h] = append(d.exact[h], at)
-		}
-	}
+	return i
 }
 
 // with is a copy that has one more statement.
@@ -327,27 +368,24 @@ func (d *Document) without(dropped []int) *Document {
 }
 
 func (d *Document) edited(statements []Statement) *Document {
-	e := &Document{Kind: d.Kind, Version: d.Version, ID: d.ID, Statements: statements, Diagnostics: d.Diagnostics,
-		exact: map[uint64][]int32{}, service: map[string][]int32{}}
-	for i := range statements {
-		if !statements[i].unreadable {
-			e.enter(&statements[i])
-		}
-	}
+	e := &Document{Kind: d.Kind, Version: d.Version, ID: d.ID, Statements: statements, Diagnostics: d.Diagnostics}
+	e.enter()
 	return e
 }
 
 // hashAction is FNV-1a over service:name in lower case.
 func hashAction(service, name string) uint64 {
-	h := uint64(14695981039346656037)
-	add := func(s string) {
-		for i := range len(s) {
-			h = (h ^ uint64(lower(s[i]))) * 1099511628211
-		}
+	h := hashLower(14695981039346656037, service)
+	return hashLower(hashLower(h, ":"), name)
+}
+
+// hashAnchor tells the beginning of a name from the whole.
+func hashAnchor(h uint64) uint64 { return hashLower(h, "*") }
+
+func hashLower(h uint64, s string) uint64 {
+	for i := range len(s) {
+		h = (h ^ uint64(lower(s[i]))) * 1099511628211
 	}
-	add(service)
-	add(":")
-	add(name)
 	return h
 }
 

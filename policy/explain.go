@@ -222,7 +222,8 @@ func (v *verdicts) verdict(q *query, s *Set, layer Layer) (Verdict, string) {
 			return f.verdict(), ""
 		}
 		for i, level := range s.SCP {
-			if !q.layer(LayerSCP, level).allow {
+			var one finding
+			if q.layer(LayerSCP, level, &one); !one.allow {
 				return f.verdict(), fmt.Sprintf("level %d of %d has no policy that allows it", i+1, len(s.SCP))
 			}
 		}
@@ -423,7 +424,7 @@ func (c *condition) reason(context map[string][]string) ConditionReason {
 		r.Note = "a missing key differs from every value"
 	case n == 0 && c.set == forAllValues && r.Met:
 		r.Note = "ForAllValues holds for no values at all"
-	case n > 0 && c.set == noSet && multiValuedNeedsSetOperator && (n > 1 || MultiValued(c.key)):
+	case n > 0 && c.set == noSet && multiValuedNeedsSetOperator && (n > 1 || c.multi):
 		r.Note = "a key with several values needs ForAllValues or ForAnyValue"
 	}
 	return r

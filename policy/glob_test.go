@@ -44,24 +44,36 @@ func TestIndexFindsWhatMatches(t *testing.T) {
 		{"Effect":"Allow","Action":["ecs:RunTask","ECS:runtask","s3:*"],"Resource":"*"},
 		{"Effect":"Allow","Action":["ecs:RunTask","ecs:Run*"],"Resource":"*"},
 		{"Effect":"Allow","Action":["*","ecs:RunTask"],"Resource":"*"},
+		{"Effect":"Allow","Action":["ecs:R*","ecs:Ru?Task","ecs:*Task","ecs:RunT*k","ecs:RunTaskDefinition*","ecs:????????"],"Resource":"*"},
 		{"Effect":"Allow","NotAction":"ecs:RunTask","Resource":"*"}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, action := range []string{"ecs:RunTask", "ECS:RUNTASK", "s3:GetObject", "ecs:RunX", "iam:PassRole"} {
+	if len(d.rest) == len(d.Statements) {
+		t.Fatal("the document is too small to have an index")
+	}
+	for _, action := range []string{"ecs:RunTask", "ECS:RUNTASK", "s3:GetObject", "ecs:RunX", "ecs:R", "ecs:StopTask", "ecs:StopTasks", "iam:PassRole"} {
 		q, ok := prepare(&Request{Action: action, Resource: "*"}, &Set{})
 		if !ok {
 			t.Fatal(action)
 		}
 		found := map[int32]int{}
-		for _, list := range [][]int32{d.exact[q.hash], d.service[q.service], d.rest} {
-			for _, i := range list {
-				found[i]++
+		lists := [][]candidate{d.index[q.hash], d.rest}
+		for i, h := range q.anchors {
+			if d.anchors&q.anchored&(1<<i) != 0 {
+				lists = append(lists, d.index[h])
+			}
+		}
+		for _, list := range lists {
+			for _, c := range list {
+				if q.among(c.actions) != d.Statements[c.statement].notAction {
+					found[c.statement]++
+				}
 			}
 		}
 		for i := range d.Statements {
 			n := found[int32(i)]
-			if q.matchesAction(&d.Statements[i]) && n != 1 || n > 1 {
+			if q.matchesAction(&d.Statements[i]) != (n > 0) {
 				t.Errorf("%s: statement %d is found %d times", action, i, n)
 			}
 		}

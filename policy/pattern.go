@@ -92,14 +92,14 @@ func globLower(pattern, s string) bool {
 type variable struct {
 	key        string // lower case
 	text       string // the key as written
+	multi      bool   // MultiValued: it has no value here
 	fallback   string
 	hasDefault bool
 }
 
-// value is what the variable stands for in a request. Multivalued keys have no
-// value here.
+// value is what the variable stands for in a request.
 func (v *variable) value(context map[string][]string) (string, bool) {
-	if values := context[v.key]; len(values) == 1 && !MultiValued(v.key) {
+	if values := context[v.key]; len(values) == 1 && !v.multi {
 		return values[0], true
 	}
 	return v.fallback, v.hasDefault
@@ -162,6 +162,7 @@ func readVariable(text string, i int) (v variable, char string, end int) {
 		return v, "", -1
 	}
 	v.key, v.text = strings.ToLower(key), key
+	v.multi = MultiValued(v.key)
 	end = i + 2 + stop + 1
 	if rest[stop] == '}' {
 		if key == "*" || key == "?" || key == "$" {

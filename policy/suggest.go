@@ -217,7 +217,8 @@ func (p *plan) allow(layer Layer) bool {
 			p.set.SCP = [][]Attached{nil}
 		}
 		for i, level := range p.set.SCP {
-			if !p.q.layer(LayerSCP, level).allow {
+			var f finding
+			if p.q.layer(LayerSCP, level, &f); !f.allow {
 				p.set.SCP[i] = append(level, added)
 				change.Level = i + 1
 				p.changes = append(p.changes, change)

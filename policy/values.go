@@ -18,11 +18,20 @@ type number struct {
 // parseNumber reads a decimal integer or fraction. It does not accept the other
 // things that strconv does: hexadecimal, underscores, infinities.
 func parseNumber(s string) (number, bool) {
-	if s == "" || strings.Trim(s, "0123456789+-.eE") != "" || s[0] == 'e' || s[0] == 'E' {
-		return number{}, false
+	integer := true
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= '0' && c <= '9', c == '+', c == '-':
+		case c == '.', (c == 'e' || c == 'E') && i > 0:
+			integer = false
+		default:
+			return number{}, false
+		}
 	}
-	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return number{integer: true, i: i, f: float64(i)}, true
+	if integer {
+		if i, err := strconv.ParseInt(s, 10, 64); err == nil {
+			return number{integer: true, i: i, f: float64(i)}, true
+		}
 	}
 	f, err := strconv.ParseFloat(s, 64)
 	return number{f: f}, err == nil
@@ -54,7 +63,9 @@ func (t instant) compare(u instant) int {
 //
 // https://www.w3.org/TR/NOTE-datetime
 func parseDate(s string) (instant, bool) {
-	if n, ok := parseNumber(s); ok && !isYear(s) {
+	if len(s) > 4 && s[4] == '-' && isYear(s[:4]) {
+		// Spare the attempt to read it as a number.
+	} else if n, ok := parseNumber(s); ok && !isYear(s) {
 		whole := math.Floor(n.f)
 		if math.Abs(whole) > 1<<52 {
 			return instant{}, false
