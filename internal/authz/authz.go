@@ -41,6 +41,9 @@ type Ask struct {
 	// are asked as the service that wants to assume the role.
 	Principal *session.Principal
 
+	// Grants allow what the policies leave open. Few services have them.
+	Grants []Grant
+
 	// Refuse words the refusal. Nil means AWS's AccessDenied text.
 	Refuse func(v *Verdict) *api.Error
 }
@@ -182,6 +185,7 @@ func (a *Authorizer) Decide(r store.Reader, caller *session.Principal, f *Facts,
 		a.organizationKeys(v.req.Context, p, f, v.req.ResourceAccount)
 	}
 	v.Decision = policy.Authorize(&v.req, &v.set)
+	v.byGrant()
 	v.Allowed = v.Decision.Allowed
 	return v
 }

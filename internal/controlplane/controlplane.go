@@ -363,7 +363,7 @@ func (cp *ControlPlane) openState(ctx context.Context) error {
 	for account, k := range cp.roots {
 		rootKeys[k.KeyID] = gateway.RootKey{Account: account, Secret: k.Secret}
 	}
-	decide := &authz.Authorizer{Sources: cp.services.iam}
+	decide := &authz.Authorizer{Sources: cp.services.iam, Resources: cp.services.resources()}
 	if cp.Accounts.OrganizationID() != "" {
 		decide.Organizations = cp.Accounts
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/remit-ecs/remit/internal/authz"
 	"github.com/remit-ecs/remit/internal/blob"
 	"github.com/remit-ecs/remit/internal/gateway"
 	"github.com/remit-ecs/remit/internal/registry"
@@ -16,6 +17,7 @@ import (
 	"github.com/remit-ecs/remit/internal/service/ecs"
 	"github.com/remit-ecs/remit/internal/service/ecs/hosts"
 	"github.com/remit-ecs/remit/internal/service/iam"
+	"github.com/remit-ecs/remit/internal/service/kms"
 	"github.com/remit-ecs/remit/internal/service/logs"
 	"github.com/remit-ecs/remit/internal/service/s3"
 	"github.com/remit-ecs/remit/internal/service/secretsmanager"
@@ -32,6 +34,7 @@ type services struct {
 	ecr            *ecr.Service
 	s3             *s3.Service
 	secretsmanager *secretsmanager.Service
+	kms            *kms.Service
 	all            []registrar
 
 	hosts    *hosts.Server
@@ -51,7 +54,8 @@ func (cp *ControlPlane) buildServices(keys *seal.Keyring) services {
 		secretsmanager: secretsmanager.New(keys, cp.store, cp.Clock, cp.Log),
 	}
 	s.ecr = ecr.New(ecr.Config{Store: cp.store, Blobs: cp.blobs, Keys: keys, Clock: cp.Clock, Sources: s.iam, Revoker: s.ecs})
-	s.all = []registrar{s.iam, s.ecs, s.ecr, s.s3, s.secretsmanager, ssm.New(keys), logs.New(cp.store), cloudtrail.New(cp.store)}
+	s.kms = kms.New(kms.Config{Keys: keys, Store: cp.store, Clock: cp.Clock, Log: cp.Log, Principals: iam.Principals{}})
+	s.all = []registrar{s.iam, s.ecs, s.ecr, s.s3, s.secretsmanager, s.kms, ssm.New(keys), logs.New(cp.store), cloudtrail.New(cp.store)}
 	return s
 }
 
@@ -61,6 +65,11 @@ func (s *services) register(m *gateway.Mux, sealer *session.Sealer) {
 	for _, r := range s.all {
 		r.Register(m)
 	}
+}
+
+// resources are the resource-based policies, by the service prefix of actions.
+func (s *services) resources() map[string]authz.ResourcePolicy {
+	return map[string]authz.ResourcePolicy{"kms": s.kms.Policy}
 }
 
 // connect gives the listeners their way into the gateway.
@@ -75,6 +84,7 @@ func (cp *ControlPlane) startLoops(ctx context.Context) {
 	cp.loops.Go(func() { s.ecs.Run(ctx) })
 	cp.loops.Go(func() { s.ecr.Run(ctx, cp.Log) })
 	cp.loops.Go(func() { s.secretsmanager.Run(ctx) })
+	cp.loops.Go(func() { s.kms.Run(ctx) })
 	cp.loops.Go(func() { cp.collect(ctx) })
 }
 

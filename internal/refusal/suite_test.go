@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -47,6 +48,7 @@ type suite struct {
 	records map[string]*audit.Record // by request id
 
 	iam     *iam.Client
+	kms     *kms.Client
 	ecs     *ecs.Client
 	ecr     *ecr.Client
 	s3      *s3.Client
@@ -61,6 +63,7 @@ func newSuite(t *testing.T) *suite {
 	s.Gateway().RecordEveryRefusal() // the suite looks for the record of each
 	s.root = s.Root()
 	s.root.HTTPClient = awshttp.NewBuildableClient() // one set of connections for every client made from this
+	s.kms = kms.NewFromConfig(s.root)
 	s.iam, s.ecs, s.ecr = iam.NewFromConfig(s.root), ecs.NewFromConfig(s.root), ecr.NewFromConfig(s.root)
 	s.s3, s.logs = client("s3", s.root).(*s3.Client), cloudwatchlogs.NewFromConfig(s.root)
 	s.secrets, s.ssm = secretsmanager.NewFromConfig(s.root), ssm.NewFromConfig(s.root)
@@ -96,6 +99,8 @@ func client(service string, cfg aws.Config) any {
 		return ecs.NewFromConfig(cfg)
 	case "iam":
 		return iam.NewFromConfig(cfg)
+	case "kms":
+		return kms.NewFromConfig(cfg)
 	case "logs":
 		return cloudwatchlogs.NewFromConfig(cfg)
 	case "s3":
