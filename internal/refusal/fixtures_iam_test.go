@@ -78,6 +78,28 @@ func (f *subject) userAttached() (user, policy *string) {
 	return user, policy
 }
 
+func (f *subject) iamGroup() *string {
+	return must(f.iam.CreateGroup(f.ctx, &iam.CreateGroupInput{GroupName: &f.name, Path: ptr("/p/")})).Group.GroupName
+}
+
+func (f *subject) groupWithUser() (group, user *string) {
+	group, user = f.iamGroup(), f.user()
+	must(f.iam.AddUserToGroup(f.ctx, &iam.AddUserToGroupInput{GroupName: group, UserName: user}))
+	return group, user
+}
+
+func (f *subject) groupPolicy() (group *string) {
+	group = f.iamGroup()
+	must(f.iam.PutGroupPolicy(f.ctx, &iam.PutGroupPolicyInput{GroupName: group, PolicyName: ptr("inline"), PolicyDocument: ptr(someDocument)}))
+	return group
+}
+
+func (f *subject) groupAttached() (group, policy *string) {
+	group, policy = f.iamGroup(), f.policy()
+	must(f.iam.AttachGroupPolicy(f.ctx, &iam.AttachGroupPolicyInput{GroupName: group, PolicyArn: policy}))
+	return group, policy
+}
+
 var iamFixtures = map[string]fixture{
 	// Roles.
 	"iam:CreateRole": func(f *subject) any {
@@ -180,6 +202,47 @@ var iamFixtures = map[string]fixture{
 	},
 	"iam:GetAccessKeyLastUsed": func(f *subject) any {
 		return &iam.GetAccessKeyLastUsedInput{AccessKeyId: f.accessKey(f.user())}
+	},
+
+	// Groups.
+	"iam:CreateGroup": func(f *subject) any { return &iam.CreateGroupInput{GroupName: &f.name, Path: ptr("/p/")} },
+	"iam:GetGroup":    func(f *subject) any { return &iam.GetGroupInput{GroupName: f.iamGroup()} },
+	"iam:DeleteGroup": func(f *subject) any { return &iam.DeleteGroupInput{GroupName: f.iamGroup()} },
+	"iam:ListGroups":  func(f *subject) any { return &iam.ListGroupsInput{} },
+	"iam:UpdateGroup": func(f *subject) any {
+		return &iam.UpdateGroupInput{GroupName: f.iamGroup(), NewGroupName: ptr(f.name + "-new")}
+	},
+	"iam:ListGroupsForUser": func(f *subject) any {
+		_, user := f.groupWithUser()
+		return &iam.ListGroupsForUserInput{UserName: user}
+	},
+	"iam:AddUserToGroup": func(f *subject) any {
+		return &iam.AddUserToGroupInput{GroupName: f.iamGroup(), UserName: f.user()}
+	},
+	"iam:RemoveUserFromGroup": func(f *subject) any {
+		group, user := f.groupWithUser()
+		return &iam.RemoveUserFromGroupInput{GroupName: group, UserName: user}
+	},
+	"iam:PutGroupPolicy": func(f *subject) any {
+		return &iam.PutGroupPolicyInput{GroupName: f.iamGroup(), PolicyName: ptr("inline"), PolicyDocument: ptr(someDocument)}
+	},
+	"iam:GetGroupPolicy": func(f *subject) any {
+		return &iam.GetGroupPolicyInput{GroupName: f.groupPolicy(), PolicyName: ptr("inline")}
+	},
+	"iam:DeleteGroupPolicy": func(f *subject) any {
+		return &iam.DeleteGroupPolicyInput{GroupName: f.groupPolicy(), PolicyName: ptr("inline")}
+	},
+	"iam:ListGroupPolicies": func(f *subject) any { return &iam.ListGroupPoliciesInput{GroupName: f.groupPolicy()} },
+	"iam:AttachGroupPolicy": func(f *subject) any {
+		return &iam.AttachGroupPolicyInput{GroupName: f.iamGroup(), PolicyArn: f.policy()}
+	},
+	"iam:DetachGroupPolicy": func(f *subject) any {
+		group, policy := f.groupAttached()
+		return &iam.DetachGroupPolicyInput{GroupName: group, PolicyArn: policy}
+	},
+	"iam:ListAttachedGroupPolicies": func(f *subject) any {
+		group, _ := f.groupAttached()
+		return &iam.ListAttachedGroupPoliciesInput{GroupName: group}
 	},
 
 	// Managed policies.

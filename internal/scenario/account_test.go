@@ -53,6 +53,7 @@ func details(t *testing.T, c *iam.Client) *iam.GetAccountAuthorizationDetailsOut
 		}
 		all.RoleDetailList = append(all.RoleDetailList, p.RoleDetailList...)
 		all.UserDetailList = append(all.UserDetailList, p.UserDetailList...)
+		all.GroupDetailList = append(all.GroupDetailList, p.GroupDetailList...)
 		all.Policies = append(all.Policies, p.Policies...)
 	}
 	return all
@@ -65,9 +66,6 @@ const (
 
 // leftOut is what of the account's export cannot be loaded, with why.
 var leftOut = []string{
-	"not loaded: " + account + "group/admins (groups are not served yet)",
-	"not loaded: " + account + "group/everybody (groups are not served yet)",
-	"not loaded: " + account + "user/people/alice (it has policies of group admins, and groups are not served yet)",
 	"not loaded: " + account + "role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS (AWS owns it; no task can be given it)",
 	"not loaded: " + account + "role/aws-service-role/support.amazonaws.com/AWSServiceRoleForSupport (AWS owns it; no task can be given it)",
 	"not loaded: " + sso + " (AWS owns it; no task can be given it)",
@@ -75,8 +73,6 @@ var leftOut = []string{
 	"not loaded: tag aws:cloudformation:stack-name of " + account + "role/tasks/ordersTask (it belongs to AWS; no policy asks about it)",
 	"not loaded: principal " + sso + " in the trust policy of " + account + "role/audit-reader (nobody here can be it)",
 	"not loaded: principal AIDATDNXQ5ZJ4DELETEDX in the trust policy of " + account + "role/break-glass (nobody here can be it)",
-	"not loaded: principal " + account + "user/people/alice in the trust policy of " + account + "role/break-glass (nobody here can be it)",
-	"not loaded: principal " + account + "user/people/alice in the trust policy of " + account + "role/break-glass (nobody here can be it)",
 	"not loaded: principal AROATDNXQ5ZJ4DELETEDC in the trust policy of " + account + "role/old-ci (nobody here can be it)",
 }
 
@@ -84,8 +80,8 @@ var leftOut = []string{
 var changedTrust = map[string]string{
 	"audit-reader": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["` + account + `role/break-glass"]},"Action":"sts:AssumeRole"}]}`,
 	"break-glass": `{"Version":"2012-10-17","Statement":[
-		{"Sid":"Admins","Effect":"Allow","Principal":{"AWS":["` + account + `role/audit-reader"]},"Action":"sts:AssumeRole","Condition":{"Bool":{"aws:MultiFactorAuthPresent":"true"}}},
-		{"Effect":"Deny","NotPrincipal":{"AWS":["` + account + `root","` + account + `role/audit-reader"]},"Action":"sts:AssumeRole"}]}`,
+		{"Sid":"Admins","Effect":"Allow","Principal":{"AWS":["` + account + `user/people/alice","` + account + `role/audit-reader"]},"Action":"sts:AssumeRole","Condition":{"Bool":{"aws:MultiFactorAuthPresent":"true"}}},
+		{"Effect":"Deny","NotPrincipal":{"AWS":["` + account + `root","` + account + `user/people/alice","` + account + `role/audit-reader"]},"Action":"sts:AssumeRole"}]}`,
 	"old-ci": `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"sts:AssumeRole"}]}`,
 }
 
@@ -124,9 +120,14 @@ func TestAccount(t *testing.T) {
 	have := details(t, iam.NewFromConfig(sys.Root()))
 	compareRoles(t, s, have, notes)
 	comparePolicies(t, s, have)
-	if len(have.UserDetailList) != 1 || *have.UserDetailList[0].UserName != "deployer" || len(have.UserDetailList[0].UserPolicyList) != 2 ||
-		*have.UserDetailList[0].PermissionsBoundary.PermissionsBoundaryArn != account+"policy/boundaries/workload" {
+	if len(have.UserDetailList) != 2 || *have.UserDetailList[1].UserName != "deployer" || len(have.UserDetailList[1].UserPolicyList) != 2 ||
+		*have.UserDetailList[1].PermissionsBoundary.PermissionsBoundaryArn != account+"policy/boundaries/workload" ||
+		*have.UserDetailList[0].UserName != "alice" || !slices.Equal(have.UserDetailList[0].GroupList, []string{"admins"}) {
 		t.Errorf("users: %+v", have.UserDetailList)
+	}
+	if g := have.GroupDetailList; len(g) != 2 || *g[0].GroupName != "admins" || len(g[0].AttachedManagedPolicies) != 1 ||
+		*g[0].AttachedManagedPolicies[0].PolicyArn != "arn:aws:iam::aws:policy/AdministratorAccess" || *g[1].GroupName != "everybody" {
+		t.Errorf("groups: %+v", g)
 	}
 
 	// The caller may do just what its policies and its boundary allow.
@@ -228,9 +229,19 @@ func TestNeeded(t *testing.T) {
             "PermissionsBoundaryUsageCount": 3`,
 			"user/deployer cannot be loaded: its policy " + account + "policy/boundaries/workload is not loaded: its default version is not there"},
 		"a document that is none": {`"sqs:SendMessage"`, `"SendMessage"`, "role/tasks/ordersTask cannot be loaded: MalformedPolicyDocument: "},
-		"a caller in a group with policies": {`"GroupList": [
+		"a caller in a group that is not exported": {`"GroupList": [
                 "everybody"`, `"GroupList": [
-                "admins"`, "user/deployer cannot be loaded: it has policies of group admins"},
+                "nobody"`, "user/deployer cannot be loaded: its group nobody is not in roles.json"},
+		"a caller in a group that cannot be loaded": {`"GroupName": "everybody",
+            "GroupId": "AGPATDNXQ5ZJ4QQQQQQ2Q",
+            "Arn": "` + account + `group/everybody",
+            "CreateDate": "2025-11-04T08:31:19+00:00",
+            "GroupPolicyList": []`, `"GroupName": "everybody",
+            "GroupId": "AGPATDNXQ5ZJ4QQQQQQ2Q",
+            "Arn": "` + account + `group/everybody",
+            "CreateDate": "2025-11-04T08:31:19+00:00",
+            "GroupPolicyList": [{"PolicyName":"p","PolicyDocument":{"Version":"2012-10-17"}}]`,
+			"user/deployer cannot be loaded: its group everybody is not loaded: MalformedPolicyDocument: "},
 		"a tag of AWS that a policy asks about": {"aws:PrincipalTag/team}", "aws:PrincipalTag/aws:cloudformation:stack-name}",
 			"role/tasks/ordersTask cannot be loaded: its tag aws:cloudformation:stack-name belongs to AWS, and a policy asks about it"},
 		"an execution role of AWS": {`"Path": "/",

@@ -13,14 +13,14 @@ import (
 )
 
 // loader creates what roles.json holds. The order is that of what must exist
-// first: managed policies, then users and roles that nobody can assume yet,
-// then the trust policies that name other users and roles. Within each kind,
+// first: managed policies, groups, then users and roles that nobody can assume
+// yet, then the trust policies that name other users and roles. Within each kind,
 // what the task needs comes first, so that quotas leave out something else.
 type loader struct {
 	s      *Scenario
 	c      *iam.Client
 	notes  []string
-	exists map[string]error // by the ARN of policies, roles, users: nil, or why it is not loaded
+	exists map[string]error // by the ARN of policies, groups, users, roles: nil, or why it is not loaded
 	trusts []*Role          // whose trust policy is still to be set
 }
 
@@ -35,8 +35,10 @@ func (l *loader) load(ctx context.Context) error {
 			return err
 		}
 	}
-	for i := range a.Groups {
-		l.note(a.Groups[i].Arn, errors.New("groups are not served yet"))
+	for _, g := range first(a.Groups, func(g *Group) bool { return l.s.callersGroup(g.GroupName) }) {
+		if err := l.settle(g.Arn, l.loadGroup(ctx, g)); err != nil {
+			return err
+		}
 	}
 	for _, u := range first(a.Users, func(u *User) bool { return l.s.needs(u.Arn) }) {
 		if err := l.settle(u.Arn, l.loadUser(ctx, u)); err != nil {
@@ -74,6 +76,16 @@ func (s *Scenario) needs(arn string) bool {
 	return arn == s.taskRole() || arn == s.executionRole() || arn == s.Caller
 }
 
+// callersGroup says that the scenario's caller is in a group.
+func (s *Scenario) callersGroup(name string) bool {
+	for i := range s.Roles.Users {
+		if u := &s.Roles.Users[i]; u.Arn == s.Caller {
+			return slices.Contains(u.GroupList, name)
+		}
+	}
+	return false
+}
+
 // attached says that a policy is attached to, or bounds, what the scenario needs.
 func (s *Scenario) attached(policy string) bool {
 	is := func(list []AttachedPolicy, b *Boundary) bool {
@@ -87,6 +99,11 @@ func (s *Scenario) attached(policy string) bool {
 	}
 	for i := range s.Roles.Users {
 		if u := &s.Roles.Users[i]; s.needs(u.Arn) && is(u.AttachedManagedPolicies, u.PermissionsBoundary) {
+			return true
+		}
+	}
+	for i := range s.Roles.Groups {
+		if g := &s.Roles.Groups[i]; s.callersGroup(g.GroupName) && is(g.AttachedManagedPolicies, nil) {
 			return true
 		}
 	}
@@ -171,7 +188,7 @@ func set(s string) *string {
 	return &s
 }
 
-// managed checks that every managed policy of a user or role is here. Those of
+// managed checks that every managed policy of a user, group or role is here. Those of
 // AWS are the control plane's own; notes tell where its version is another than
 // the export's.
 func (l *loader) managed(ctx context.Context, list []AttachedPolicy, b *Boundary) error {
@@ -238,12 +255,47 @@ func (l *loader) tags(arn string, in []Tag) ([]iamtypes.Tag, error) {
 	return out, nil
 }
 
-func (l *loader) loadUser(ctx context.Context, u *User) error {
-	for _, name := range u.GroupList {
-		i := slices.IndexFunc(l.s.Roles.Groups, func(g Group) bool { return g.GroupName == name })
-		if i < 0 || len(l.s.Roles.Groups[i].GroupPolicyList)+len(l.s.Roles.Groups[i].AttachedManagedPolicies) > 0 {
-			return unloadable("it has policies of group " + name + ", and groups are not served yet")
+func (l *loader) loadGroup(ctx context.Context, g *Group) error {
+	if err := l.managed(ctx, g.AttachedManagedPolicies, nil); err != nil {
+		return err
+	}
+	if _, err := l.c.CreateGroup(ctx, &iam.CreateGroupInput{GroupName: &g.GroupName, Path: &g.Path}); err != nil {
+		return err
+	}
+	return l.undo(l.addGroupPolicies(ctx, g), func() error { return l.removeGroup(ctx, g) })
+}
+
+func (l *loader) addGroupPolicies(ctx context.Context, g *Group) error {
+	for _, p := range g.GroupPolicyList {
+		if _, err := l.c.PutGroupPolicy(ctx, &iam.PutGroupPolicyInput{GroupName: &g.GroupName, PolicyName: &p.PolicyName, PolicyDocument: aws.String(string(p.PolicyDocument))}); err != nil {
+			return fmt.Errorf("inline policy %s: %w", p.PolicyName, err)
 		}
+	}
+	for _, p := range g.AttachedManagedPolicies {
+		if _, err := l.c.AttachGroupPolicy(ctx, &iam.AttachGroupPolicyInput{GroupName: &g.GroupName, PolicyArn: &p.PolicyArn}); err != nil {
+			return fmt.Errorf("attach %s: %w", p.PolicyArn, err)
+		}
+	}
+	return nil
+}
+
+// groups checks that every group of a user is here: one that is not could deny.
+func (l *loader) groups(names []string) error {
+	for _, name := range names {
+		i := slices.IndexFunc(l.s.Roles.Groups, func(g Group) bool { return g.GroupName == name })
+		if i < 0 {
+			return unloadable("its group " + name + " is not in roles.json")
+		}
+		if err := l.exists[l.s.Roles.Groups[i].Arn]; err != nil {
+			return unloadable("its group " + name + " is not loaded: " + reasonOf(err))
+		}
+	}
+	return nil
+}
+
+func (l *loader) loadUser(ctx context.Context, u *User) error {
+	if err := l.groups(u.GroupList); err != nil {
+		return err
 	}
 	if err := l.managed(ctx, u.AttachedManagedPolicies, u.PermissionsBoundary); err != nil {
 		return err
@@ -283,6 +335,11 @@ func (l *loader) addUserPolicies(ctx context.Context, u *User) error {
 	for _, p := range u.AttachedManagedPolicies {
 		if _, err := l.c.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: &u.UserName, PolicyArn: &p.PolicyArn}); err != nil {
 			return fmt.Errorf("attach %s: %w", p.PolicyArn, err)
+		}
+	}
+	for _, g := range u.GroupList {
+		if _, err := l.c.AddUserToGroup(ctx, &iam.AddUserToGroupInput{UserName: &u.UserName, GroupName: &g}); err != nil {
+			return fmt.Errorf("group %s: %w", g, err)
 		}
 	}
 	return nil
@@ -354,12 +411,24 @@ func (l *loader) addRolePolicies(ctx context.Context, r *Role) error {
 	return nil
 }
 
+// loaded says that a user, a role, or the role of a session is here. The ARN of
+// a session has the role's name and not its path.
+func (l *loader) loaded(principal string) bool {
+	if role, session := strings.CutPrefix(principal, "arn:aws:sts::"+l.s.Account+":assumed-role/"); session {
+		name, _, _ := strings.Cut(role, "/")
+		i := slices.IndexFunc(l.s.Roles.Roles, func(r Role) bool { return r.RoleName == name })
+		if i < 0 {
+			return false
+		}
+		principal = l.s.Roles.Roles[i].Arn
+	}
+	err, known := l.exists[principal]
+	return known && err == nil
+}
+
 // setTrust opens a role to those of its trust policy who exist.
 func (l *loader) setTrust(ctx context.Context, r *Role) error {
-	trust, gone, err := without(string(r.AssumeRolePolicyDocument), l.s.Account, func(arn string) bool {
-		err, known := l.exists[arn]
-		return known && err == nil
-	})
+	trust, gone, err := without(string(r.AssumeRolePolicyDocument), l.s.Account, l.loaded)
 	if err != nil {
 		return l.undo(unloadable(err.Error()), func() error { return l.removeRole(ctx, r) })
 	}

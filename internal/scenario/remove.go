@@ -44,8 +44,42 @@ func (l *loader) removeRole(ctx context.Context, r *Role) error {
 	return err
 }
 
+// removeGroup removes a group with whatever of it was created. Nobody is in it
+// yet.
+func (l *loader) removeGroup(ctx context.Context, g *Group) error {
+	inline, err := l.c.ListGroupPolicies(ctx, &iam.ListGroupPoliciesInput{GroupName: &g.GroupName})
+	if err != nil {
+		return err
+	}
+	for _, name := range inline.PolicyNames {
+		if _, err := l.c.DeleteGroupPolicy(ctx, &iam.DeleteGroupPolicyInput{GroupName: &g.GroupName, PolicyName: aws.String(name)}); err != nil {
+			return err
+		}
+	}
+	attached, err := l.c.ListAttachedGroupPolicies(ctx, &iam.ListAttachedGroupPoliciesInput{GroupName: &g.GroupName})
+	if err != nil {
+		return err
+	}
+	for _, p := range attached.AttachedPolicies {
+		if _, err := l.c.DetachGroupPolicy(ctx, &iam.DetachGroupPolicyInput{GroupName: &g.GroupName, PolicyArn: p.PolicyArn}); err != nil {
+			return err
+		}
+	}
+	_, err = l.c.DeleteGroup(ctx, &iam.DeleteGroupInput{GroupName: &g.GroupName})
+	return err
+}
+
 // removeUser removes a user with whatever of it was created.
 func (l *loader) removeUser(ctx context.Context, u *User) error {
+	in, err := l.c.ListGroupsForUser(ctx, &iam.ListGroupsForUserInput{UserName: &u.UserName})
+	if err != nil {
+		return err
+	}
+	for _, g := range in.Groups {
+		if _, err := l.c.RemoveUserFromGroup(ctx, &iam.RemoveUserFromGroupInput{UserName: &u.UserName, GroupName: g.GroupName}); err != nil {
+			return err
+		}
+	}
 	inline, err := l.c.ListUserPolicies(ctx, &iam.ListUserPoliciesInput{UserName: &u.UserName})
 	if err != nil {
 		return err

@@ -14,8 +14,8 @@ import (
 const closedTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"sts:AssumeRole"}]}`
 
 // without takes out of a trust policy the principals that nobody here can be:
-// users and roles of the account that are not loaded, and unique ids, which AWS
-// prints for those that were deleted. AWS refuses to save such a policy. What is
+// users, roles and sessions of roles of the account that are not loaded, and
+// unique ids, which AWS prints for those that were deleted. AWS refuses to save such a policy. What is
 // left means the same, since nobody matched them: Allow grants no less to
 // anybody who exists, Deny denies no less. A policy that names nobody such is
 // returned as it is, byte for byte.
@@ -39,7 +39,7 @@ func without(trust, account string, exists func(arn string) bool) (out string, g
 			return false
 		}
 		a, err := arn.Parse(p)
-		if err == nil && (a.Service != "iam" || a.Account != account || a.Resource == "root" || exists(p)) {
+		if err == nil && (a.Account != account || a.Resource == "root" || !isPrincipal(a) || exists(p)) {
 			return false
 		}
 		gone = append(gone, p)
@@ -66,6 +66,12 @@ func without(trust, account string, exists func(arn string) bool) (out string, g
 	doc["Statement"] = statements
 	text, err := json.Marshal(doc)
 	return string(text), gone, err
+}
+
+// isPrincipal says that an ARN is of a kind that IAM looks up when it saves a
+// policy.
+func isPrincipal(a arn.ARN) bool {
+	return a.Service == "iam" || a.Service == "sts" && strings.HasPrefix(a.Resource, "assumed-role/")
 }
 
 // emptied drops the dead AWS principals of a Principal element, and reports

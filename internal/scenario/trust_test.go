@@ -12,6 +12,8 @@ func TestWithout(t *testing.T) {
 		here  = `"arn:aws:iam::111122223333:role/here"`
 		lost  = `"arn:aws:iam::111122223333:role/lost"`
 		ghost = `"AROATDNXQ5ZJ4DELETEDC"`
+		run   = `"arn:aws:sts::111122223333:assumed-role/here/run"`
+		stray = `"arn:aws:sts::111122223333:assumed-role/lost/run"`
 	)
 	statement := func(effect, element, rest string) string {
 		return `{"Effect":"` + effect + `","` + element + `":` + rest + `,"Action":"sts:AssumeRole"}`
@@ -23,7 +25,9 @@ func TestWithout(t *testing.T) {
 	}{
 		"who exists":        {in: policy(statement("Allow", "Principal", `{"AWS":`+here+`}`))},
 		"everybody":         {in: policy(statement("Allow", "Principal", `"*"`))},
-		"other accounts":    {in: policy("[" + statement("Allow", "Principal", `{"AWS":["*","444455556666","arn:aws:iam::444455556666:role/x","arn:aws:iam::111122223333:root","arn:aws:sts::111122223333:assumed-role/here/s"]}`) + "]")},
+		"other accounts":    {in: policy("[" + statement("Allow", "Principal", `{"AWS":["*","444455556666","arn:aws:iam::444455556666:role/x","arn:aws:iam::111122223333:root","arn:aws:sts::444455556666:assumed-role/x/s"]}`) + "]")},
+		"a session":         {in: policy(statement("Allow", "Principal", `{"AWS":`+run+`}`))},
+		"no session":        {policy("[" + statement("Allow", "Principal", `{"AWS":[`+stray+`,`+run+`]}`) + "]"), policy("[" + statement("Allow", "Principal", `{"AWS":[`+run+`]}`) + "]"), []string{stray}},
 		"services and more": {in: policy(statement("Allow", "Principal", `{"Service":["ec2.amazonaws.com"],"Federated":"accounts.google.com"}`))},
 		"one of two":        {policy(statement("Allow", "Principal", `{"AWS":[`+lost+`,`+here+`]}`)), policy("[" + statement("Allow", "Principal", `{"AWS":[`+here+`]}`) + "]"), []string{lost}},
 		"but a service":     {policy(statement("Allow", "Principal", `{"AWS":`+ghost+`,"Service":"ec2.amazonaws.com"}`)), policy("[" + statement("Allow", "Principal", `{"Service":"ec2.amazonaws.com"}`) + "]"), []string{ghost}},
@@ -33,7 +37,7 @@ func TestWithout(t *testing.T) {
 		"all but one":       {policy("[" + statement("Deny", "NotPrincipal", `{"AWS":`+lost+`}`) + "]"), policy("[" + statement("Deny", "Principal", `"*"`) + "]"), []string{lost}},
 		"all but two":       {policy("[" + statement("Deny", "NotPrincipal", `{"AWS":[`+lost+`,`+here+`]}`) + "]"), policy("[" + statement("Deny", "NotPrincipal", `{"AWS":[`+here+`]}`) + "]"), []string{lost}},
 	} {
-		got, gone, err := without(tc.in, "111122223333", func(arn string) bool { return `"`+arn+`"` == here })
+		got, gone, err := without(tc.in, "111122223333", func(arn string) bool { return `"`+arn+`"` == here || `"`+arn+`"` == run })
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

@@ -15,8 +15,8 @@ func (s *Service) mayGetAccountAuthorizationDetails(c *gateway.Call, _ *iamapi.G
 	return all(c)
 }
 
-// getAccountAuthorizationDetails exports the account's IAM: users, roles, the
-// customer's managed policies, then those of AWS that are in use.
+// getAccountAuthorizationDetails exports the account's IAM: users, groups, roles,
+// the customer's managed policies, then those of AWS that are in use.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
 func (s *Service) getAccountAuthorizationDetails(c *gateway.Call, in *iamapi.GetAccountAuthorizationDetailsInput) (*iamapi.GetAccountAuthorizationDetailsOutput, error) {
 	out := &iamapi.GetAccountAuthorizationDetailsOutput{
@@ -28,21 +28,28 @@ func (s *Service) getAccountAuthorizationDetails(c *gateway.Call, in *iamapi.Get
 	found := func(yield func(string, func()) bool) {
 		if wanted(iamapi.EntityTypeUser) {
 			for key, d := range users.Prefix(c.Tx, c.Home, "") {
-				if !yield("1/"+key, func() { out.UserDetailList = append(out.UserDetailList, userDetail(d)) }) {
+				if !yield("1/"+key, func() { out.UserDetailList = append(out.UserDetailList, userDetail(c.Tx, c.Home, d)) }) {
+					return
+				}
+			}
+		}
+		if wanted(iamapi.EntityTypeGroup) {
+			for key, d := range groups.Prefix(c.Tx, c.Home, "") {
+				if !yield("2/"+key, func() { out.GroupDetailList = append(out.GroupDetailList, groupDetail(d)) }) {
 					return
 				}
 			}
 		}
 		if wanted(iamapi.EntityTypeRole) {
 			for key, d := range roles.Prefix(c.Tx, c.Home, "") {
-				if !yield("2/"+key, func() { out.RoleDetailList = append(out.RoleDetailList, roleDetail(c.Tx, c.Home, d)) }) {
+				if !yield("3/"+key, func() { out.RoleDetailList = append(out.RoleDetailList, roleDetail(c.Tx, c.Home, d)) }) {
 					return
 				}
 			}
 		}
 		if wanted(iamapi.EntityTypeLocalManagedPolicy) {
 			for key, p := range policies.Prefix(c.Tx, c.Home, "") {
-				if !yield("3/"+key, func() { out.Policies = append(out.Policies, policyDetail(c.Tx, c.Home, p)) }) {
+				if !yield("4/"+key, func() { out.Policies = append(out.Policies, policyDetail(c.Tx, c.Home, p)) }) {
 					return
 				}
 			}
@@ -50,7 +57,7 @@ func (s *Service) getAccountAuthorizationDetails(c *gateway.Call, in *iamapi.Get
 		if wanted(iamapi.EntityTypeAWSManagedPolicy) {
 			for _, p := range awsManaged().byName {
 				attachments, boundaries := usage(c.Tx, c.Home, p.ARN)
-				if attachments+boundaries > 0 && !yield("4/"+p.Name, func() { out.Policies = append(out.Policies, policyDetail(c.Tx, c.Home, p)) }) {
+				if attachments+boundaries > 0 && !yield("5/"+p.Name, func() { out.Policies = append(out.Policies, policyDetail(c.Tx, c.Home, p)) }) {
 					return
 				}
 			}
@@ -67,11 +74,22 @@ func (s *Service) getAccountAuthorizationDetails(c *gateway.Call, in *iamapi.Get
 	return out, nil
 }
 
-func userDetail(d *User) iamapi.UserDetail {
-	return iamapi.UserDetail{
+func userDetail(r store.Reader, shard string, d *User) iamapi.UserDetail {
+	out := iamapi.UserDetail{
 		Path: &d.Path, UserName: &d.Name, UserId: &d.ID, Arn: &d.ARN, CreateDate: &api.Time{Time: d.Created},
 		UserPolicyList: inlineDetails(&d.Entity), GroupList: []string{}, AttachedManagedPolicies: attachedDetails(&d.Entity),
 		PermissionsBoundary: showBoundary(d.Boundary), Tags: append([]iamapi.Tag{}, d.Tags...),
+	}
+	for _, g := range groupsOf(r, shard, d) {
+		out.GroupList = append(out.GroupList, g.Name)
+	}
+	return out
+}
+
+func groupDetail(d *Group) iamapi.GroupDetail {
+	return iamapi.GroupDetail{
+		Path: &d.Path, GroupName: &d.Name, GroupId: &d.ID, Arn: &d.ARN, CreateDate: &api.Time{Time: d.Created},
+		GroupPolicyList: inlineDetails(&d.Entity), AttachedManagedPolicies: attachedDetails(&d.Entity),
 	}
 }
 
@@ -143,13 +161,16 @@ func (s *Service) getAccountSummary(c *gateway.Call, _ *iamapi.GetAccountSummary
 		iamapi.SummaryKeyTypeRolePolicySizeQuota:          policy.MaxRoleInlinePolicySize,
 		iamapi.SummaryKeyTypeUserPolicySizeQuota:          policy.MaxUserInlinePolicySize,
 		iamapi.SummaryKeyTypeAssumeRolePolicySizeQuota:    policy.MaxTrustPolicySize,
-		iamapi.SummaryKeyTypeGroups:                       0,
-		iamapi.SummaryKeyTypeMFADevices:                   0,
-		iamapi.SummaryKeyTypeMFADevicesInUse:              0,
-		iamapi.SummaryKeyTypeAccountMFAEnabled:            0,
-		iamapi.SummaryKeyTypeProviders:                    0,
-		iamapi.SummaryKeyTypeServerCertificates:           0,
-		iamapi.SummaryKeyTypeGlobalEndpointTokenVersion:   2,
+		iamapi.SummaryKeyTypeGroups:                       count(c, groups), iamapi.SummaryKeyTypeGroupsQuota: maxGroups,
+		iamapi.SummaryKeyTypeGroupsPerUserQuota:            maxGroupsPerUser,
+		iamapi.SummaryKeyTypeAttachedPoliciesPerGroupQuota: maxAttached,
+		iamapi.SummaryKeyTypeGroupPolicySizeQuota:          policy.MaxGroupInlinePolicySize,
+		iamapi.SummaryKeyTypeMFADevices:                    0,
+		iamapi.SummaryKeyTypeMFADevicesInUse:               0,
+		iamapi.SummaryKeyTypeAccountMFAEnabled:             0,
+		iamapi.SummaryKeyTypeProviders:                     0,
+		iamapi.SummaryKeyTypeServerCertificates:            0,
+		iamapi.SummaryKeyTypeGlobalEndpointTokenVersion:    2,
 	}
 	out := &iamapi.GetAccountSummaryOutput{SummaryMap: make(map[string]int32, len(m))}
 	for k, n := range m {

@@ -75,7 +75,7 @@ var bounded = map[string]bool{
 	"PutUserPolicy": true, "UpdateAssumeRolePolicy": true, "UpdateRole": true, "UpdateRoleDescription": true,
 }
 
-// about asks for the call's own action on a role or user: with its path where
+// about asks for the call's own action on a role, user or group: with its path where
 // it exists, else as if it stood at the root.
 func about(c *gateway.Call, n noun, name string) authz.Ask {
 	ask := authz.Ask{Action: c.Op.Action(), Keys: keys{}, Refuse: named(n.word, name)}

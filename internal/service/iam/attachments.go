@@ -59,7 +59,7 @@ func listAttached(c *gateway.Call, n noun, name, prefix, marker *string, maxItem
 	return pageOf(c, marker, maxItems, attachedTo(e, prefix))
 }
 
-// attachedTo yields the managed policies of a role or user, ordered by ARN.
+// attachedTo yields the managed policies of a role, user or group, ordered by ARN.
 func attachedTo(e *Entity, prefix *string) iter.Seq2[string, iamapi.AttachedPolicy] {
 	return func(yield func(string, iamapi.AttachedPolicy) bool) {
 		for _, a := range slices.Sorted(slices.Values(e.Attached)) {
@@ -139,10 +139,12 @@ func (s *Service) listAttachedUserPolicies(c *gateway.Call, in *iamapi.ListAttac
 	return &iamapi.ListAttachedUserPoliciesOutput{AttachedPolicies: items, IsTruncated: truncated, Marker: next}, nil
 }
 
-// entityOf is a role or user that a managed policy is attached to or bounds.
+// entityOf is a role, user or group that a managed policy is attached to or
+// bounds.
 type entityOf struct {
-	role *iamapi.PolicyRole
-	user *iamapi.PolicyUser
+	role  *iamapi.PolicyRole
+	user  *iamapi.PolicyUser
+	group *iamapi.PolicyGroup
 }
 
 func (s *Service) mayListEntitiesForPolicy(c *gateway.Call, in *iamapi.ListEntitiesForPolicyInput) ([]authz.Ask, error) {
@@ -161,6 +163,13 @@ func (s *Service) listEntitiesForPolicy(c *gateway.Call, in *iamapi.ListEntities
 		return uses && strings.HasPrefix(e.Path, api.Value(in.PathPrefix))
 	}
 	found := func(yield func(string, entityOf) bool) {
+		if in.EntityFilter == "" || in.EntityFilter == iamapi.EntityTypeGroup {
+			for key, d := range groups.Prefix(c.Tx, c.Home, "") {
+				if wanted(&d.Entity) && !yield("group/"+key, entityOf{group: &iamapi.PolicyGroup{GroupName: &d.Name, GroupId: &d.ID}}) {
+					return
+				}
+			}
+		}
 		if in.EntityFilter == "" || in.EntityFilter == iamapi.EntityTypeRole {
 			for key, d := range roles.Prefix(c.Tx, c.Home, "") {
 				if wanted(&d.Entity) && !yield("role/"+key, entityOf{role: &iamapi.PolicyRole{RoleName: &d.Name, RoleId: &d.ID}}) {
@@ -185,10 +194,13 @@ func (s *Service) listEntitiesForPolicy(c *gateway.Call, in *iamapi.ListEntities
 		IsTruncated: truncated, Marker: next,
 	}
 	for _, it := range items {
-		if it.role != nil {
+		switch {
+		case it.role != nil:
 			out.PolicyRoles = append(out.PolicyRoles, *it.role)
-		} else {
+		case it.user != nil:
 			out.PolicyUsers = append(out.PolicyUsers, *it.user)
+		default:
+			out.PolicyGroups = append(out.PolicyGroups, *it.group)
 		}
 	}
 	return out, nil

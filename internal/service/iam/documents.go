@@ -13,7 +13,8 @@ import (
 // The documents of IAM. All lie in the shard ACCOUNT/global.
 //
 //	iam.role             name in lower case    found by id, by managed policy
-//	iam.user             name in lower case    found by id, by managed policy
+//	iam.user             name in lower case    found by id, by group, by managed policy
+//	iam.group            name in lower case    found by id, by managed policy
 //	iam.policy           name in lower case    customer managed policies, all versions
 //	iam.accesskey        AKIA...               found by the user's id
 //	iam.instanceprofile  name in lower case    found by role
@@ -29,7 +30,12 @@ var (
 	users = store.NewKind("iam.user", 1,
 		store.Index[User]{Name: "id", Keys: func(_ string, d *User) []string { return []string{d.ID} }},
 		store.Index[User]{Name: "policy", Keys: func(_ string, d *User) []string { return d.Attached }},
+		store.Index[User]{Name: "group", Keys: func(_ string, d *User) []string { return d.Groups }},
 		store.Index[User]{Name: "boundary", Keys: func(_ string, d *User) []string { return some(d.Boundary) }},
+	)
+	groups = store.NewKind("iam.group", 1,
+		store.Index[Group]{Name: "id", Keys: func(_ string, d *Group) []string { return []string{d.ID} }},
+		store.Index[Group]{Name: "policy", Keys: func(_ string, d *Group) []string { return d.Attached }},
 	)
 	policies   = store.NewKind[Policy]("iam.policy", 1)
 	accessKeys = store.NewKind("iam.accesskey", 1,
@@ -50,11 +56,12 @@ func some(s string) []string {
 // fold is the key under which a name is stored.
 func fold(name string) string { return strings.ToLower(name) }
 
-// Entity is what roles and users have in common.
+// Entity is what roles, users and groups have in common. Groups have no tags and
+// no boundary.
 type Entity struct {
 	Name    string       `json:"name"`
 	Path    string       `json:"path"`
-	ID      string       `json:"id"` // AROA..., AIDA...: never the same again
+	ID      string       `json:"id"` // AROA..., AIDA..., AGPA...: never the same again
 	ARN     string       `json:"arn"`
 	Created time.Time    `json:"created"`
 	Tags    []iamapi.Tag `json:"tags,omitempty"`
@@ -68,7 +75,7 @@ type Entity struct {
 	compiled atomic.Pointer[compiled]
 }
 
-// Inline is a policy that lives in its role or user.
+// Inline is a policy that lives in its role, user or group.
 type Inline struct {
 	Name     string `json:"name"`
 	Document string `json:"document"` // as given
@@ -87,6 +94,12 @@ type Role struct {
 
 // User is a user.
 type User struct {
+	Entity
+	Groups []string `json:"groups,omitempty"` // unique ids, in the order of joining
+}
+
+// Group is a group of users: its policies are theirs.
+type Group struct {
 	Entity
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/remit-ecs/remit/policy"
 )
 
-// putInline stores an inline policy of a role or user.
+// putInline stores an inline policy of a role, user or group.
 func putInline(c *gateway.Call, n noun, name, policyName, document *string) error {
 	return n.change(c, name, func(e *Entity) error {
 		text := api.Value(document)

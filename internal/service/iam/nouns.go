@@ -10,8 +10,8 @@ import (
 	"github.com/remit-ecs/remit/policy"
 )
 
-// noun is what operations that exist for roles and for users need to know of
-// either.
+// noun is what operations that exist for roles, for users and for groups need to
+// know of each.
 type noun struct {
 	word       string // in texts and ARNs
 	title      string // in the names of quotas
@@ -53,6 +53,22 @@ var (
 			return &d.Entity, func() { users.Put(tx, fold(d.Name), d) }, true
 		},
 	}
+	groupNoun = noun{
+		word: "group", title: "Group", inlineSize: policy.MaxGroupInlinePolicySize,
+		get: func(r store.Reader, shard, name string) (*Entity, bool) {
+			if d, ok := getGroup(r, shard, name); ok {
+				return &d.Entity, true
+			}
+			return nil, false
+		},
+		edit: func(tx *store.Tx, name string) (*Entity, func(), bool) {
+			d, ok := groups.Edit(tx, fold(name))
+			if !ok || d.Name != name {
+				return nil, nil, false
+			}
+			return &d.Entity, func() { groups.Put(tx, fold(d.Name), d) }, true
+		},
+	}
 )
 
 func getRole(r store.Reader, shard, name string) (*Role, bool) {
@@ -62,6 +78,11 @@ func getRole(r store.Reader, shard, name string) (*Role, bool) {
 
 func getUser(r store.Reader, shard, name string) (*User, bool) {
 	d, ok := users.Get(r, shard, fold(name))
+	return d, ok && d.Name == name
+}
+
+func getGroup(r store.Reader, shard, name string) (*Group, bool) {
+	d, ok := groups.Get(r, shard, fold(name))
 	return d, ok && d.Name == name
 }
 
@@ -75,7 +96,7 @@ func (n noun) missing(name string) *api.Error {
 	return iamapi.NoSuchEntityException("The %s with name %s cannot be found.", n.word, name)
 }
 
-// read finds a role or user by name.
+// read finds a role, user or group by name.
 func (n noun) read(c *gateway.Call, name *string) (*Entity, error) {
 	e, ok := n.get(c.Tx, c.Home, api.Value(name))
 	if !ok {
@@ -84,7 +105,7 @@ func (n noun) read(c *gateway.Call, name *string) (*Entity, error) {
 	return e, nil
 }
 
-// change finds a role or user that is to be changed: f changes it.
+// change finds a role, user or group that is to be changed: f changes it.
 func (n noun) change(c *gateway.Call, name *string, f func(e *Entity) error) error {
 	e, put, ok := n.edit(c.Tx, api.Value(name))
 	if !ok {

@@ -72,13 +72,16 @@ func changePolicy(c *gateway.Call, policyARN *string, f func(p *Policy) error) e
 	return nil
 }
 
-// usage counts the roles and users that a managed policy is attached to, and
+// usage counts the roles, users and groups that a managed policy is attached to, and
 // those that it bounds.
 func usage(r store.Reader, shard, policyARN string) (attachments, boundaries int32) {
 	for range roles.By(r, shard, "policy", policyARN) {
 		attachments++
 	}
 	for range users.By(r, shard, "policy", policyARN) {
+		attachments++
+	}
+	for range groups.By(r, shard, "policy", policyARN) {
 		attachments++
 	}
 	for range roles.By(r, shard, "boundary", policyARN) {

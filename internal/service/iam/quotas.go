@@ -11,6 +11,8 @@ import (
 const (
 	maxRoles            = 1000
 	maxUsers            = 5000
+	maxGroups           = 300
+	maxGroupsPerUser    = 10
 	maxPolicies         = 1500
 	maxInstanceProfiles = 1000
 	maxAttached         = 10

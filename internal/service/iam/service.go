@@ -1,6 +1,6 @@
 // Package iam serves AWS Identity and Access Management: roles, users with
-// their access keys, inline and managed policies, permissions boundaries and
-// instance profiles.
+// their access keys, groups, inline and managed policies, permissions
+// boundaries and instance profiles.
 //
 // It is also where everybody's permissions come from: the authorizer reads the
 // policies of principals and the trust policies of roles through Identity and
@@ -8,15 +8,16 @@
 // Assumable. All read the same documents, in the snapshot that they are given,
 // so a change binds from the next request on.
 //
-//	role, user ──┬─ inline policies          in the document itself
-//	             ├─ attached ──► managed policies: customer's (versions), AWS's (embedded)
-//	             └─ boundary ──► managed policy
+//	role, user, group ──┬─ inline policies   in the document itself
+//	                    ├─ attached ──► managed policies: customer's (versions), AWS's (embedded)
+//	                    └─ boundary ──► managed policy (not of groups)
+//	user ──► groups, by unique id: their policies are the user's, too
 //	role ── trust policy: principals of IAM are bound to unique ids when it is saved
 //	instance profile ──► role
 //	access key ──► user, by unique id
 //
-// The package decides nothing: policy does. Groups and service-linked roles are
-// not served yet, and last use is not recorded.
+// The package decides nothing: policy does. Service-linked roles are not served
+// yet, and last use is not recorded.
 package iam
 
 import (
@@ -65,6 +66,20 @@ func (s *Service) Register(m *gateway.Mux) {
 	gateway.Handle(m, iamapi.ListUserPolicies, s.mayListUserPolicies, s.listUserPolicies)
 	gateway.Handle(m, iamapi.DeleteUserPolicy, s.mayDeleteUserPolicy, s.deleteUserPolicy)
 
+	gateway.Handle(m, iamapi.CreateGroup, s.mayCreateGroup, s.createGroup)
+	gateway.Handle(m, iamapi.GetGroup, s.mayGetGroup, s.getGroup)
+	gateway.Handle(m, iamapi.ListGroups, s.mayListGroups, s.listGroups)
+	gateway.Handle(m, iamapi.ListGroupsForUser, s.mayListGroupsForUser, s.listGroupsForUser)
+	gateway.Handle(m, iamapi.UpdateGroup, s.mayUpdateGroup, s.updateGroup)
+	gateway.Handle(m, iamapi.DeleteGroup, s.mayDeleteGroup, s.deleteGroup)
+	gateway.Handle(m, iamapi.AddUserToGroup, s.mayAddUserToGroup, s.addUserToGroup)
+	gateway.Handle(m, iamapi.RemoveUserFromGroup, s.mayRemoveUserFromGroup, s.removeUserFromGroup)
+
+	gateway.Handle(m, iamapi.PutGroupPolicy, s.mayPutGroupPolicy, s.putGroupPolicy)
+	gateway.Handle(m, iamapi.GetGroupPolicy, s.mayGetGroupPolicy, s.getGroupPolicy)
+	gateway.Handle(m, iamapi.ListGroupPolicies, s.mayListGroupPolicies, s.listGroupPolicies)
+	gateway.Handle(m, iamapi.DeleteGroupPolicy, s.mayDeleteGroupPolicy, s.deleteGroupPolicy)
+
 	gateway.Handle(m, iamapi.CreateAccessKey, s.mayCreateAccessKey, s.createAccessKey)
 	gateway.Handle(m, iamapi.ListAccessKeys, s.mayListAccessKeys, s.listAccessKeys)
 	gateway.Handle(m, iamapi.UpdateAccessKey, s.mayUpdateAccessKey, s.updateAccessKey)
@@ -82,6 +97,9 @@ func (s *Service) Register(m *gateway.Mux) {
 	gateway.Handle(m, iamapi.AttachUserPolicy, s.mayAttachUserPolicy, s.attachUserPolicy)
 	gateway.Handle(m, iamapi.DetachUserPolicy, s.mayDetachUserPolicy, s.detachUserPolicy)
 	gateway.Handle(m, iamapi.ListAttachedUserPolicies, s.mayListAttachedUserPolicies, s.listAttachedUserPolicies)
+	gateway.Handle(m, iamapi.AttachGroupPolicy, s.mayAttachGroupPolicy, s.attachGroupPolicy)
+	gateway.Handle(m, iamapi.DetachGroupPolicy, s.mayDetachGroupPolicy, s.detachGroupPolicy)
+	gateway.Handle(m, iamapi.ListAttachedGroupPolicies, s.mayListAttachedGroupPolicies, s.listAttachedGroupPolicies)
 	gateway.Handle(m, iamapi.ListEntitiesForPolicy, s.mayListEntitiesForPolicy, s.listEntitiesForPolicy)
 
 	gateway.Handle(m, iamapi.CreatePolicy, s.mayCreatePolicy, s.createPolicy)

@@ -25,7 +25,10 @@ var (
 // policies leave of them is the engine's to say.
 func (s *Service) Identity(r store.Reader, p *session.Principal) authz.Identity {
 	shard := gateway.Global(p.Account)
-	var e *Entity
+	var (
+		e  *Entity
+		in []string // the groups of a user
+	)
 	switch p.Type {
 	case session.AssumedRole:
 		if d, ok := roles.Get(r, shard, fold(p.RoleName)); ok && d.ID == p.RoleID {
@@ -33,7 +36,7 @@ func (s *Service) Identity(r store.Reader, p *session.Principal) authz.Identity 
 		}
 	case session.User:
 		if d, ok := users.Get(r, shard, fold(p.UserName)); ok && d.ID == p.UserID {
-			e = &d.Entity
+			e, in = &d.Entity, d.Groups
 		}
 	case session.FederatedUser:
 		if p.FromRoot() {
@@ -44,7 +47,7 @@ func (s *Service) Identity(r store.Reader, p *session.Principal) authz.Identity 
 			return out
 		}
 		if d, ok := users.Get(r, shard, fold(p.UserName)); ok && d.ID == p.IssuerID {
-			e = &d.Entity
+			e, in = &d.Entity, d.Groups
 		}
 	}
 	if e == nil {
@@ -52,12 +55,8 @@ func (s *Service) Identity(r store.Reader, p *session.Principal) authz.Identity 
 	}
 	k := e.compile()
 	out := authz.Identity{Policies: k.inline, Tags: k.tags}
-	if n := len(e.Attached); n > 0 {
-		out.Policies = make([]policy.Attached, 0, len(k.inline)+n)
-		out.Policies = append(out.Policies, k.inline...)
-		for _, a := range e.Attached {
-			out.Policies = append(out.Policies, attached(r, shard, a, policy.LayerIdentity))
-		}
+	if len(e.Attached)+len(in) > 0 {
+		out.Policies = identityOf(r, shard, e, in)
 	}
 	if e.Boundary != "" {
 		b := attached(r, shard, e.Boundary, policy.LayerBoundary)
@@ -89,6 +88,29 @@ var rootPermissions = func() []policy.Attached {
 	}
 	return []policy.Attached{{Layer: policy.LayerIdentity, Name: "root user of the account", Document: doc}}
 }()
+
+// identityOf gathers the policies of a role or user, and of the groups that the
+// user is in: inline and attached.
+func identityOf(r store.Reader, shard string, e *Entity, in []string) []policy.Attached {
+	inline := e.compile().inline
+	out := make([]policy.Attached, 0, len(inline)+len(e.Attached)+4*len(in))
+	out = append(out, inline...)
+	for _, a := range e.Attached {
+		out = append(out, attached(r, shard, a, policy.LayerIdentity))
+	}
+	for _, id := range in {
+		g, ok := groupByID(r, shard, id)
+		if !ok { // a group with members cannot go; what it denied is not known
+			out = append(out, policy.Attached{Layer: policy.LayerIdentity, Name: id})
+			continue
+		}
+		out = append(out, g.compile().inline...)
+		for _, a := range g.Attached {
+			out = append(out, attached(r, shard, a, policy.LayerIdentity))
+		}
+	}
+	return out
+}
 
 // attached is a managed policy where it is attached. One that is not there has
 // no document, which denies everything.
@@ -188,6 +210,13 @@ func userByID(r store.Reader, shard, id string) (*User, bool) {
 
 func roleByID(r store.Reader, shard, id string) (*Role, bool) {
 	for _, d := range roles.By(r, shard, "id", id) {
+		return d, true
+	}
+	return nil, false
+}
+
+func groupByID(r store.Reader, shard, id string) (*Group, bool) {
+	for _, d := range groups.By(r, shard, "id", id) {
 		return d, true
 	}
 	return nil, false

@@ -128,7 +128,7 @@ func (s *Service) mayUpdateUser(c *gateway.Call, in *iamapi.UpdateUserInput) ([]
 	if !ok {
 		return asks, nil
 	}
-	name, path, err := renamed(d, in)
+	name, path, err := renamed(&d.Entity, in.NewUserName, in.NewPath)
 	if err != nil {
 		return nil, err
 	}
@@ -139,13 +139,14 @@ func (s *Service) mayUpdateUser(c *gateway.Call, in *iamapi.UpdateUserInput) ([]
 	return asks, nil
 }
 
-func renamed(d *User, in *iamapi.UpdateUserInput) (name, at string, err error) {
-	name, at = d.Name, d.Path
-	if in.NewUserName != nil {
-		name = *in.NewUserName
+// renamed is the name and path of a user or group after a change of either.
+func renamed(e *Entity, newName, newPath *string) (name, at string, err error) {
+	name, at = e.Name, e.Path
+	if newName != nil {
+		name = *newName
 	}
-	if in.NewPath != nil {
-		at, err = path(in.NewPath)
+	if newPath != nil {
+		at, err = path(newPath)
 	}
 	return name, at, err
 }
@@ -158,7 +159,7 @@ func (s *Service) updateUser(c *gateway.Call, in *iamapi.UpdateUserInput) (*iama
 	if !ok || d.Name != api.Value(in.UserName) {
 		return nil, userNoun.missing(api.Value(in.UserName))
 	}
-	name, path, err := renamed(d, in)
+	name, path, err := renamed(&d.Entity, in.NewUserName, in.NewPath)
 	if err != nil {
 		return nil, err
 	}
@@ -178,16 +179,19 @@ func (s *Service) mayDeleteUser(c *gateway.Call, in *iamapi.DeleteUserInput) ([]
 }
 
 func (s *Service) deleteUser(c *gateway.Call, in *iamapi.DeleteUserInput) (*iamapi.DeleteUserOutput, error) {
-	e, err := userNoun.read(c, in.UserName)
-	if err != nil {
+	d, ok := getUser(c.Tx, c.Home, api.Value(in.UserName))
+	if !ok {
+		return nil, userNoun.missing(api.Value(in.UserName))
+	}
+	if err := bare(&d.Entity); err != nil {
 		return nil, err
 	}
-	if err := bare(e); err != nil {
-		return nil, err
+	if len(d.Groups) > 0 {
+		return nil, usersInGroup()
 	}
-	for range accessKeys.By(c.Tx, c.Home, "user", e.ID) {
+	for range accessKeys.By(c.Tx, c.Home, "user", d.ID) {
 		return nil, iamapi.DeleteConflictException("Cannot delete entity, must delete access keys first.")
 	}
-	users.Delete(c.Tx, fold(e.Name))
+	users.Delete(c.Tx, fold(d.Name))
 	return &iamapi.DeleteUserOutput{}, nil
 }
