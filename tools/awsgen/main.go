@@ -63,6 +63,9 @@ func run(root, imports string, check bool) error {
 		if err != nil {
 			return err
 		}
+		if err := correct(name, m); err != nil {
+			return err
+		}
 		files, err := generate(name, m, served[name])
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)

@@ -48,6 +48,23 @@ func TestCheckWritesNothing(t *testing.T) {
 	}
 }
 
+// A correction goes when the model no longer needs it, or no longer has the shape.
+func TestCorrectionsExpire(t *testing.T) {
+	m, err := readModel("models/iam.json.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := correct("iam", m); err != nil {
+		t.Fatal(err)
+	}
+	if err := correct("iam", m); err == nil {
+		t.Error("a value that the model lists was added again")
+	}
+	if err := correct("iam", &model{}); err == nil {
+		t.Error("a shape that is not there was corrected")
+	}
+}
+
 func TestConstant(t *testing.T) {
 	for in, want := range map[string]string{
 		"FARGATE_SPOT": "FargateSpot", "EC2": "Ec2", "awsvpc": "Awsvpc", "aws:kms:dsse": "AwsKmsDsse",

@@ -183,13 +183,16 @@ type PolicySourceType string
 
 // The values of PolicySourceType.
 const (
-	PolicySourceTypeUser        PolicySourceType = "user"
-	PolicySourceTypeGroup       PolicySourceType = "group"
-	PolicySourceTypeRole        PolicySourceType = "role"
-	PolicySourceTypeAwsManaged  PolicySourceType = "aws-managed"
-	PolicySourceTypeUserManaged PolicySourceType = "user-managed"
-	PolicySourceTypeResource    PolicySourceType = "resource"
-	PolicySourceTypeNone        PolicySourceType = "none"
+	PolicySourceTypeUser                      PolicySourceType = "user"
+	PolicySourceTypeGroup                     PolicySourceType = "group"
+	PolicySourceTypeRole                      PolicySourceType = "role"
+	PolicySourceTypeAwsManaged                PolicySourceType = "aws-managed"
+	PolicySourceTypeUserManaged               PolicySourceType = "user-managed"
+	PolicySourceTypeResource                  PolicySourceType = "resource"
+	PolicySourceTypeNone                      PolicySourceType = "none"
+	PolicySourceTypeIamPolicy                 PolicySourceType = "IAM Policy"
+	PolicySourceTypeResourcePolicy            PolicySourceType = "Resource Policy"
+	PolicySourceTypePermissionsBoundaryPolicy PolicySourceType = "Permissions Boundary Policy"
 )
 
 // PolicyType is an enumeration; "" means absent.

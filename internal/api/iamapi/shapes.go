@@ -1540,7 +1540,7 @@ var shapes = [...]api.Shape{
 		{Name: "EndPosition", Shape: 456},
 	}, Payload: -1},
 	454: {Kind: api.String, Name: "PolicyIdentifierType"},
-	455: {Kind: api.String, Name: "PolicySourceType", Enum: []string{"user", "group", "role", "aws-managed", "user-managed", "resource", "none"}},
+	455: {Kind: api.String, Name: "PolicySourceType", Enum: []string{"user", "group", "role", "aws-managed", "user-managed", "resource", "none", "IAM Policy", "Resource Policy", "Permissions Boundary Policy"}},
 	456: {Kind: api.Structure, Name: "Position", Members: []api.Member{
 		{Name: "Line", Shape: 457},
 		{Name: "Column", Shape: 458},

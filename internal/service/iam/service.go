@@ -136,4 +136,5 @@ func (s *Service) Register(m *gateway.Mux) {
 	gateway.Handle(m, iamapi.GetAccountAuthorizationDetails, s.mayGetAccountAuthorizationDetails, s.getAccountAuthorizationDetails)
 	gateway.Handle(m, iamapi.GetAccountSummary, s.mayGetAccountSummary, s.getAccountSummary)
 	gateway.Handle(m, iamapi.ListAccountAliases, s.mayListAccountAliases, s.listAccountAliases)
+	s.registerSimulation(m)
 }
