@@ -19,13 +19,20 @@ import (
 
 var ctx = context.Background()
 
+// kit is a running service.
+type kit struct {
+	*testkit.Kit
+	service *kms.Service
+}
+
 // start gives a running service and the account's root as its client.
-func start(t *testing.T, opts ...testkit.Option) (*testkit.Kit, *sdk.Client) {
+func start(t *testing.T, opts ...testkit.Option) (*kit, *sdk.Client) {
 	t.Helper()
-	k := testkit.New(t, func(k *testkit.Kit) []testkit.Registrar {
-		s := kms.New(kms.Config{Keys: k.Seal, Store: k.Store, Clock: k.Clock, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Principals: k.Principals()})
-		k.Authz.Resources["kms"] = s.Policy
-		return []testkit.Registrar{s}
+	k := &kit{}
+	k.Kit = testkit.New(t, func(in *testkit.Kit) []testkit.Registrar {
+		k.service = kms.New(kms.Config{Keys: in.Seal, Store: in.Store, Clock: in.Clock, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Principals: in.Principals()})
+		in.Authz.Resources["kms"] = k.service.Policy
+		return []testkit.Registrar{k.service}
 	}, opts...)
 	return k, sdk.NewFromConfig(k.Root())
 }
