@@ -2,6 +2,7 @@ package kms
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"strings"
 	"testing"
@@ -18,15 +19,36 @@ func sealed(t testing.TB, h header, plain string, context map[string]string) []b
 	return blob
 }
 
+// someCiphertext is "plain" under someMaterial with the context a=b: the 4th
+// generation of key 1234abcd-12ab-34cd-56ef-1234567890ab of 111122223333. What
+// was encrypted once must open for ever.
+const someCiphertext = "0119df6690e51234abcd12ab34cd56ef1234567890ab00000003f7bef3456d4835c3e3c68625dd024b5891d158bc2859676c29e82b72591d6c9cffd6238483"
+
+func TestFormatStays(t *testing.T) {
+	blob, err := hex.DecodeString(someCiphertext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, _, ok := parseCiphertext(blob)
+	if want := (header{account: "111122223333", keyID: "1234abcd-12ab-34cd-56ef-1234567890ab", generation: 3}); !ok || h != want {
+		t.Errorf("%+v", h)
+	}
+	if plain, err := open(someMaterial, blob, map[string]string{"a": "b"}); err != nil || string(plain) != "plain" {
+		t.Errorf("%q, %v", plain, err)
+	}
+}
+
 // FuzzCiphertext: nothing but what seal made opens, and what parses is written
 // the same way again.
 func FuzzCiphertext(f *testing.F) {
-	h := header{account: "111122223333", keyID: "1234abcd-12ab-34cd-56ef-1234567890ab", generation: 3}
-	whole := sealed(f, h, "plain", map[string]string{"a": "b"})
+	whole, err := hex.DecodeString(someCiphertext)
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Add(whole)
 	f.Add(whole[:len(whole)-1])
 	f.Add(whole[:sealedAt+tagSize])
-	f.Add(sealed(f, header{account: "000000000000", keyID: h.keyID}, "", nil))
+	f.Add(sealed(f, header{account: "000000000000", keyID: "1234abcd-12ab-34cd-56ef-1234567890ab"}, "", nil))
 	f.Add(append(bytes.Clone(whole), 0))
 	f.Add(bytes.Repeat([]byte{0xff}, sealedAt+tagSize))
 	f.Add([]byte{ciphertextFormat})
