@@ -24,6 +24,7 @@ import (
 	"github.com/remit-ecs/remit/internal/service/ssm"
 	"github.com/remit-ecs/remit/internal/service/sts"
 	"github.com/remit-ecs/remit/internal/session"
+	"github.com/remit-ecs/remit/internal/store"
 )
 
 // services are the concrete services. A service never imports another: what
@@ -45,7 +46,9 @@ type registrar interface{ Register(*gateway.Mux) }
 
 func (cp *ControlPlane) buildServices(keys *seal.Keyring) services {
 	s := services{
-		iam: iam.New(iam.Deps{Seal: keys}),
+		iam: iam.New(iam.Deps{Seal: keys, LinkedRoleUsage: map[string]func(store.Reader, string) map[string][]string{
+			"ecs.amazonaws.com": ecs.ServiceLinkedRoleUsage,
+		}}),
 		ecs: ecs.New(ecs.Options{
 			Store: cp.store, Clock: cp.Clock, Log: cp.Log,
 			Reserved: ReservedAccount, Secret: keys.Derive("ecs credential ids", 32),
@@ -69,7 +72,7 @@ func (s *services) register(m *gateway.Mux, sealer *session.Sealer) {
 
 // resources are the resource-based policies, by the service prefix of actions.
 func (s *services) resources() map[string]authz.ResourcePolicy {
-	return map[string]authz.ResourcePolicy{"kms": s.kms.Policy}
+	return map[string]authz.ResourcePolicy{"iam": iam.ResourcePolicy, "kms": s.kms.Policy}
 }
 
 // connect gives the listeners their way into the gateway.

@@ -1,6 +1,8 @@
 package refusal
 
 import (
+	"strings"
+
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
@@ -78,6 +80,13 @@ func (f *subject) userAttached() (user, policy *string) {
 	return user, policy
 }
 
+// suffix is the subject's name, short enough for the name of a role.
+func (f *subject) suffix() string { return strings.TrimPrefix(f.name, "subject-") }
+
+func (f *subject) linkedRole() *string {
+	return must(f.iam.CreateServiceLinkedRole(f.ctx, &iam.CreateServiceLinkedRoleInput{AWSServiceName: ptr("autoscaling.amazonaws.com"), CustomSuffix: ptr(f.suffix())})).Role.RoleName
+}
+
 func (f *subject) iamGroup() *string {
 	return must(f.iam.CreateGroup(f.ctx, &iam.CreateGroupInput{GroupName: &f.name, Path: ptr("/p/")})).Group.GroupName
 }
@@ -114,6 +123,15 @@ var iamFixtures = map[string]fixture{
 	},
 	"iam:UpdateAssumeRolePolicy": func(f *subject) any {
 		return &iam.UpdateAssumeRolePolicyInput{RoleName: f.role().RoleName, PolicyDocument: trusting("ec2.amazonaws.com")}
+	},
+	"iam:CreateServiceLinkedRole": func(f *subject) any {
+		return &iam.CreateServiceLinkedRoleInput{AWSServiceName: ptr("autoscaling.amazonaws.com"), CustomSuffix: ptr(f.suffix())}
+	},
+	"iam:DeleteServiceLinkedRole": func(f *subject) any {
+		return &iam.DeleteServiceLinkedRoleInput{RoleName: f.linkedRole()}
+	},
+	"iam:GetServiceLinkedRoleDeletionStatus": func(f *subject) any {
+		return &iam.GetServiceLinkedRoleDeletionStatusInput{DeletionTaskId: must(f.iam.DeleteServiceLinkedRole(f.ctx, &iam.DeleteServiceLinkedRoleInput{RoleName: f.linkedRole()})).DeletionTaskId}
 	},
 	"iam:TagRole": func(f *subject) any { return &iam.TagRoleInput{RoleName: f.role().RoleName, Tags: f.iamTags()} },
 	"iam:UntagRole": func(f *subject) any {

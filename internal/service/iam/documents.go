@@ -18,6 +18,7 @@ import (
 //	iam.policy           name in lower case    customer managed policies, all versions
 //	iam.accesskey        AKIA...               found by the user's id
 //	iam.instanceprofile  name in lower case    found by role
+//	iam.deletiontask     task/aws-service-role/SERVICE/ROLE/UUID
 //
 // Names are unique ignoring case and across paths, hence the keys; looked up
 // they are compared exactly.
@@ -45,6 +46,9 @@ var (
 		store.Index[InstanceProfile]{Name: "role", Keys: func(_ string, d *InstanceProfile) []string { return some(d.Role) }},
 	)
 )
+
+// deletionTasks are what became of requests to delete service-linked roles.
+var deletionTasks = store.NewKind[DeletionTask]("iam.deletiontask", 1)
 
 func some(s string) []string {
 	if s == "" {

@@ -107,12 +107,20 @@ func (n noun) read(c *gateway.Call, name *string) (*Entity, error) {
 
 // change finds a role, user or group that is to be changed: f changes it.
 func (n noun) change(c *gateway.Call, name *string, f func(e *Entity) error) error {
+	return n.changeTags(c, name, func(e *Entity) error {
+		if err := modifiable(e); err != nil {
+			return err
+		}
+		return f(e)
+	})
+}
+
+// changeTags is change for what may be changed of a service-linked role, too:
+// Terraform tags them.
+func (n noun) changeTags(c *gateway.Call, name *string, f func(e *Entity) error) error {
 	e, put, ok := n.edit(c.Tx, api.Value(name))
 	if !ok {
 		return n.missing(api.Value(name))
-	}
-	if err := modifiable(e); err != nil {
-		return err
 	}
 	if err := f(e); err != nil {
 		return err

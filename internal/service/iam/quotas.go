@@ -18,6 +18,7 @@ const (
 	maxAttached         = 10
 	maxVersions         = 5
 	maxTags             = 50
+	maxRoleName         = 64 // characters
 	maxAccessKeys       = 2
 )
 

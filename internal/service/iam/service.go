@@ -12,23 +12,28 @@
 //	                    ├─ attached ──► managed policies: customer's (versions), AWS's (embedded)
 //	                    └─ boundary ──► managed policy (not of groups)
 //	user ──► groups, by unique id: their policies are the user's, too
+//	role under /aws-service-role/SERVICE/ ── changed by nobody but its service
 //	role ── trust policy: principals of IAM are bound to unique ids when it is saved
 //	instance profile ──► role
 //	access key ──► user, by unique id
 //
-// The package decides nothing: policy does. Service-linked roles are not served
-// yet, and last use is not recorded.
+// The package decides nothing: policy does. Last use is not recorded.
 package iam
 
 import (
 	"github.com/remit-ecs/remit/internal/api/iamapi"
 	"github.com/remit-ecs/remit/internal/gateway"
 	"github.com/remit-ecs/remit/internal/seal"
+	"github.com/remit-ecs/remit/internal/store"
 )
 
 // Deps is what a Service is built from.
 type Deps struct {
 	Seal *seal.Keyring // keeps the secrets of access keys
+	// LinkedRoleUsage tells, by service principal, which resources in an account
+	// a service needs its service-linked role for: ARNs by region. Such a role is
+	// not deleted. A service that is not here needs none.
+	LinkedRoleUsage map[string]func(r store.Reader, account string) map[string][]string
 }
 
 // Service serves IAM. It implements authz.Sources and gateway.Keys.
@@ -49,6 +54,10 @@ func (s *Service) Register(m *gateway.Mux) {
 	gateway.Handle(m, iamapi.UpdateRoleDescription, s.mayUpdateRoleDescription, s.updateRoleDescription)
 	gateway.Handle(m, iamapi.DeleteRole, s.mayDeleteRole, s.deleteRole)
 	gateway.Handle(m, iamapi.UpdateAssumeRolePolicy, s.mayUpdateAssumeRolePolicy, s.updateAssumeRolePolicy)
+
+	gateway.Handle(m, iamapi.CreateServiceLinkedRole, s.mayCreateServiceLinkedRole, s.createServiceLinkedRole)
+	gateway.Handle(m, iamapi.DeleteServiceLinkedRole, s.mayDeleteServiceLinkedRole, s.deleteServiceLinkedRole)
+	gateway.Handle(m, iamapi.GetServiceLinkedRoleDeletionStatus, s.mayGetServiceLinkedRoleDeletionStatus, s.getServiceLinkedRoleDeletionStatus)
 
 	gateway.Handle(m, iamapi.PutRolePolicy, s.mayPutRolePolicy, s.putRolePolicy)
 	gateway.Handle(m, iamapi.GetRolePolicy, s.mayGetRolePolicy, s.getRolePolicy)

@@ -30,7 +30,7 @@ func (s *Service) mayTagRole(c *gateway.Call, in *iamapi.TagRoleInput) ([]authz.
 }
 
 func (s *Service) tagRole(c *gateway.Call, in *iamapi.TagRoleInput) (*iamapi.TagRoleOutput, error) {
-	err := roleNoun.change(c, in.RoleName, func(e *Entity) (err error) {
+	err := roleNoun.changeTags(c, in.RoleName, func(e *Entity) (err error) {
 		e.Tags, err = withTags(e.Tags, in.Tags)
 		return err
 	})
@@ -46,7 +46,7 @@ func (s *Service) mayUntagRole(c *gateway.Call, in *iamapi.UntagRoleInput) ([]au
 }
 
 func (s *Service) untagRole(c *gateway.Call, in *iamapi.UntagRoleInput) (*iamapi.UntagRoleOutput, error) {
-	err := roleNoun.change(c, in.RoleName, func(e *Entity) error {
+	err := roleNoun.changeTags(c, in.RoleName, func(e *Entity) error {
 		e.Tags = withoutTags(e.Tags, in.TagKeys)
 		return nil
 	})
