@@ -33,7 +33,7 @@ type Document struct {
 	Version     string // "2012-10-17", "2008-10-17", or empty
 	ID          string
 	Statements  []Statement
-	Diagnostics []Diagnostic // what could not be read; any denies
+	Diagnostics []Diagnostic // what could not be read, the first 20; any denies
 
 	// The index: which statements could be about an action. Exact actions are
 	// found by the hash of their whole name, patterns by the hash of the first
@@ -106,11 +106,18 @@ func Parse(kind Kind, text []byte) (*Document, error) {
 
 // compiler turns nodes into a Document.
 type compiler struct {
-	doc   *Document
-	lines lines
+	doc      *Document
+	lines    lines
+	problems int
 }
 
+// maxDiagnostics is how many problems of a document are kept. More help nobody.
+const maxDiagnostics = 20
+
 func (c *compiler) complain(at int, format string, args ...any) {
+	if c.problems++; c.problems > maxDiagnostics {
+		return
+	}
 	c.doc.Diagnostics = append(c.doc.Diagnostics, Diagnostic{At: c.lines.position(at), Text: fmt.Sprintf(format, args...)})
 }
 
@@ -156,9 +163,9 @@ func (c *compiler) document(root *node) {
 		st := &c.doc.Statements[i]
 		st.Index = i
 		st.Start, st.End = c.lines.position(list[i].start), c.lines.position(list[i].end)
-		before := len(c.doc.Diagnostics)
+		before := c.problems
 		c.statement(st, &list[i])
-		st.unreadable = len(c.doc.Diagnostics) > before
+		st.unreadable = c.problems > before
 	}
 	c.doc.enter()
 }

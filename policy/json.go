@@ -50,6 +50,16 @@ func (n *node) get(key string) *node {
 
 // repeated is a key that the object has twice, "" if none.
 func (n *node) repeated() string {
+	if len(n.members) > 8 {
+		seen := make(map[string]bool, len(n.members))
+		for i := range n.members {
+			if key := n.members[i].key; seen[key] {
+				return key
+			}
+			seen[n.members[i].key] = true
+		}
+		return ""
+	}
 	for i := range n.members {
 		for j := range i {
 			if n.members[i].key == n.members[j].key {

@@ -153,8 +153,10 @@ func splitVariables(text string, kind arn.PartKind) (parts []arn.Part, vars []va
 // returns where the text goes on, -1 if there is no variable.
 func readVariable(text string, i int) (v variable, char string, end int) {
 	rest := text[i+2:]
-	stop := strings.IndexAny(rest, ",}")
-	if stop < 0 {
+	// No key has a brace. Stopping there also keeps "${${${" from being read
+	// to its end again and again.
+	stop := strings.IndexAny(rest, ",}{")
+	if stop < 0 || rest[stop] == '{' {
 		return v, "", -1
 	}
 	key := strings.TrimSpace(rest[:stop])

@@ -235,7 +235,9 @@ func FuzzParse(f *testing.F) {
 			if got := policy.Authorize(r, set); got.Allowed && err != nil {
 				t.Fatal("allowed by an unreadable document")
 			}
-			_ = policy.Explain(r, set).String()
+			if kind == policy.KindIdentity || kind == policy.KindTrust {
+				checkReport(t, policy.Explain(r, set))
+			}
 		}
 	})
 }
