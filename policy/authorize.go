@@ -108,7 +108,7 @@ func (v *verdicts) gather(q *query, s *Set) {
 	who := &q.r.Principal
 	linked := who.isServiceLinked()
 
-	if len(s.RCP) > 0 && rcpServices[q.service] && !linked {
+	if len(s.RCP) > 0 && coveredByRCP(q.service, q.name) && !linked {
 		for _, level := range s.RCP {
 			q.layer(LayerRCP, level, &v.rcp)
 		}

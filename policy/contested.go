@@ -1,5 +1,7 @@
 package policy
 
+import "strings"
+
 // Where AWS's documentation is silent, or disagrees with what was observed,
 // this file has one switch per question. Each is set to what AWS documents, and
 // where it documents nothing, to the answer that is safer. They are constants:
@@ -48,6 +50,16 @@ const (
 	// comparison in which a side cannot be read is true, as for a missing key.
 	unparsableNegatedTrue = true
 
+	// wildcardsInResourceType: a wildcard in the resource type of an ARN pattern,
+	// as in "repo*/x". AWS calls it incorrect usage and does not say what happens;
+	// taken as a wildcard like any other. When off, such a pattern matches nothing.
+	wildcardsInResourceType = true
+
+	// starCrossesColon: whether '*' at the end of one of the first five parts of
+	// an ARN pattern goes on beyond the colon. Documented in one sentence ("it
+	// can expand beyond"), and contradicted by others.
+	starCrossesColon = true
+
 	// exemptServiceLinkedRoles: a role whose path is /aws-service-role/ is a
 	// service-linked role, exempt from SCP and RCP and limited by no boundary.
 	// IAM lets nobody create that path by hand, so the path can be trusted.
@@ -66,4 +78,12 @@ var rcpServices = map[string]bool{
 	"s3": true, "sts": true, "kms": true, "sqs": true, "secretsmanager": true,
 	"ecr": true, "aoss": true, "cognito-identity": true, "cognito-idp": true,
 	"logs": true, "dynamodb": true,
+}
+
+// coveredByRCP reports whether RCPs have a say in an action. kms:RetireGrant is
+// documented as beyond their reach, also for "*".
+//
+// https://docs.aws.amazon.com/kms/latest/developerguide/resource-control-policies.html
+func coveredByRCP(service, name string) bool {
+	return rcpServices[service] && !(service == "kms" && strings.EqualFold(name, "RetireGrant"))
 }

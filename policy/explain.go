@@ -198,8 +198,8 @@ func (v *verdicts) verdict(q *query, s *Set, layer Layer) (Verdict, string) {
 	switch layer {
 	case LayerRCP:
 		switch {
-		case !rcpServices[q.service]:
-			return NotAsked, "they do not cover " + q.service
+		case !coveredByRCP(q.service, q.name):
+			return NotAsked, "they do not cover " + q.r.Action
 		case who.isServiceLinked():
 			return NotAsked, "service-linked roles are exempt"
 		case len(s.RCP) == 0:
@@ -369,7 +369,7 @@ func (q *query) applies(layer Layer) bool {
 	trust := q.asksTrust()
 	switch layer {
 	case LayerRCP:
-		return rcpServices[q.service] && !who.isServiceLinked()
+		return coveredByRCP(q.service, q.name) && !who.isServiceLinked()
 	case LayerSCP, LayerBoundary:
 		return inAccount && !who.isServiceLinked()
 	case LayerIdentity, LayerSession:

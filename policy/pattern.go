@@ -14,6 +14,7 @@ const (
 	formPrefix               // a prefix, then anything
 	formAnything             // everything
 	formGlob                 // wildcards anywhere
+	formNothing              // nothing
 )
 
 // action is an element of Action or NotAction. Service and name are lower case:
@@ -210,10 +211,17 @@ func compileARN(text string, variables bool) pattern {
 	if i := fifthColon(text); i >= 0 {
 		head, tail = text[:i+1], text[i+1:]
 	}
+	style := arn.Resource
+	if !starCrossesColon && tail != "" {
+		style = arn.Parts
+	}
+	if i := strings.IndexAny(tail, "/:"); !wildcardsInResourceType && i >= 0 && strings.ContainsAny(tail[:i], "*?") {
+		return pattern{form: formNothing}
+	}
 	if variables && strings.Contains(tail, "${") {
 		parts, vars := splitVariables(tail, arn.Wild)
 		parts = append([]arn.Part{{Kind: arn.Wild, Text: head}}, parts...)
-		return pattern{form: formGlob, glob: arn.CompileParts(arn.Resource, parts...), vars: vars}
+		return pattern{form: formGlob, glob: arn.CompileParts(style, parts...), vars: vars}
 	}
 	if tail != "" && !strings.ContainsAny(head, "*?") {
 		switch i := strings.IndexAny(tail, "*?"); {
@@ -223,7 +231,7 @@ func compileARN(text string, variables bool) pattern {
 			return pattern{form: formPrefix, text: text[:len(text)-1]}
 		}
 	}
-	return pattern{form: formGlob, glob: arn.Compile(arn.Resource, text)}
+	return pattern{form: formGlob, glob: arn.Compile(style, text)}
 }
 
 func fifthColon(text string) int {
@@ -248,6 +256,8 @@ func (p *pattern) match(resource string, context map[string][]string) (ok, noVal
 		return strings.HasPrefix(resource, p.text), false
 	case formAnything:
 		return true, false
+	case formNothing:
+		return false, false
 	}
 	if len(p.vars) == 0 {
 		return p.glob.Match(resource), false

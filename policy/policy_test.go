@@ -24,7 +24,7 @@ func ExampleExplain() {
 	fmt.Print(why)
 	// Output:
 	// implicit deny: no identity-based policy allows ecs:RunTask on arn:aws:ecs:eu-west-1:111122223333:task-definition/web:7 by arn:aws:iam::111122223333:user/alice
-	// ├─ resource control policy: not asked (they do not cover ecs)
+	// ├─ resource control policy: not asked (they do not cover ecs:RunTask)
 	// ├─ service control policy: none
 	// ├─ VPC endpoint policy: none
 	// ├─ resource-based policy: none

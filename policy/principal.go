@@ -176,7 +176,7 @@ func (who *Principal) isServiceLinked() bool {
 // FillContext sets in context the condition keys that follow from the
 // principal: aws:PrincipalArn (of a session, the role's ARN), aws:PrincipalType,
 // aws:PrincipalAccount, aws:userid, aws:username (IAM users only), and
-// aws:PrincipalIsAWSService with aws:PrincipalServiceName.
+// aws:PrincipalIsAWSService with aws:PrincipalServiceName and its list.
 //
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
 func (who *Principal) FillContext(context map[string][]string) {
@@ -192,6 +192,7 @@ func (who *Principal) FillContext(context map[string][]string) {
 	switch who.Type {
 	case Anonymous:
 		set("aws:principaltype", "Anonymous")
+		set("aws:principalaccount", "anonymous")
 		set("aws:userid", "anonymous")
 	case Root:
 		set("aws:principaltype", "Account")
@@ -209,6 +210,7 @@ func (who *Principal) FillContext(context map[string][]string) {
 	case Service:
 		set("aws:principalisawsservice", "true")
 		set("aws:principalservicename", who.Service)
+		set("aws:principalservicenameslist", who.Service)
 	}
 	set("aws:principalarn", principalARN)
 }

@@ -31,6 +31,8 @@ import (
 //	principal: KIND ARN              user, root, role (session ARN), federated,
 //	                                 service NAME, provider ARN, anonymous
 //	role: ARN                        the role of a session, when it has a path
+//	userid: AROA...:NAME             the unique id, when it matters
+//	canonical: ID                    S3's canonical id of the account
 //	action: ecs:RunTask
 //	resource: ARN
 //	resource-account: 111122223333
@@ -147,6 +149,8 @@ func parseRequest(t *testing.T, set *policy.Set, text string) (*policy.Request, 
 			r.Principal = parsePrincipal(t, value)
 		case "role":
 			r.Principal.RoleARN = value
+		case "canonical":
+			r.Principal.CanonicalUser = value
 		case "userid":
 			r.Principal.UserID = value
 		case "action":

@@ -355,7 +355,7 @@ func checkResource(text string) *ValidationError {
 	if text == "*" {
 		return nil
 	}
-	if !strings.Contains(text, ":") {
+	if !strings.HasPrefix(text, "arn:") {
 		return malformed(`Resource %s must be in ARN format or "*".`, text)
 	}
 	parts := strings.SplitN(text, ":", 6)

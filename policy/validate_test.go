@@ -50,6 +50,7 @@ func TestValidate(t *testing.T) {
 		{"empty actions", identity, doc(`"Effect":"Allow","Action":[],"Resource":"*"`), "Policy statement must contain actions."},
 		{"no resources", identity, doc(`"Effect":"Allow","Action":"*"`), "Policy statement must contain resources."},
 		{"not an ARN", identity, doc(`"Effect":"Allow","Action":"*","Resource":"bucket"`), `Resource bucket must be in ARN format or "*".`},
+		{"not an ARN, with colons", identity, doc(`"Effect":"Allow","Action":"*","Resource":"aws:s3:eu:1:b"`), `Resource aws:s3:eu:1:b must be in ARN format or "*".`},
 		{"partition", identity, doc(`"Effect":"Allow","Action":"*","Resource":"arn:azure:s3:::b"`), `Partition "azure" is not valid for resource "arn:azure:s3:::b".`},
 		{"partition, parts missing", identity, doc(`"Effect":"Allow","Action":"*","Resource":"arn:azure"`), `Partition "azure" is not valid for resource "arn:azure:*:*:*:*".`},
 		{"no vendor", identity, doc(`"Effect":"Allow","Action":"*","Resource":"arn:aws"`), "Resource vendor must be fully qualified and cannot contain regexes."},
