@@ -49,7 +49,7 @@ var (
 	runTokens = store.NewKind[runToken]("ecs.runtoken", 1)
 	ended     = store.NewKind[endedTask]("ecs.ended", 1)
 	instances = store.NewKind("ecs.instance", 1,
-		store.Index[Instance]{Name: "principal", Keys: func(_ string, i *Instance) []string { return []string{i.Principal} }},
+		store.Index[Instance]{Name: "principal", Keys: func(_ string, i *Instance) []string { return []string{i.PrincipalID} }},
 	)
 )
 
@@ -136,7 +136,10 @@ type Task struct {
 
 	// Host is the ARN of the container instance that runs the task, also
 	// where the caller must not see one.
-	Host      string                      `json:"host,omitempty"`
+	Host string `json:"host,omitempty"`
+	// Sent says that the host may have been told to run the task: from then on
+	// only the host can say that its containers are gone.
+	Sent      bool                        `json:"sent,omitempty"`
 	Needs     schedule.Resources          `json:"needs"`
 	Requires  []schedule.Attribute        `json:"requires,omitempty"`
 	Strategy  []schedule.Strategy         `json:"strategy,omitempty"`
@@ -179,10 +182,11 @@ type Instance struct {
 	Cluster string `json:"cluster"`
 	ID      string `json:"id"`
 
-	// Principal is the ARN of the session (or user) that registered it and
-	// that alone may speak for it. For a role session its last part is the
-	// instance id.
-	Principal     string `json:"principal"`
+	// PrincipalID is the unique id of the session (AROA...:INSTANCE), user or
+	// root user that registered it and that alone may speak for it. For a role
+	// session its last part is the instance id. A role that is made again under
+	// an old name has another id: its sessions do not inherit the instances.
+	PrincipalID   string `json:"principalId"`
 	EC2InstanceID string `json:"ec2InstanceId,omitempty"`
 
 	Status       string                  `json:"status"` // ACTIVE, DRAINING, INACTIVE

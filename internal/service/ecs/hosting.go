@@ -92,10 +92,22 @@ func (s *Service) Disconnect(ctx context.Context, i *Instance, connection string
 	})
 }
 
+// MarkSent notes, before a task is sent to its host for the first time, that it
+// may have reached it. Whoever serves the host next, after a restart too, knows.
+func (s *Service) MarkSent(ctx context.Context, t *Task) error {
+	return s.Store.Update(ctx, t.Shard(), func(tx *store.Tx) error {
+		if e, ok := tasks.Edit(tx, t.key()); ok && !e.Sent {
+			e.Sent = true
+			tasks.Put(tx, e.key(), e)
+		}
+		return nil
+	})
+}
+
 // FailToStart stops a task that cannot be delivered. One that may have reached
-// its host, on an earlier connection, is STOPPED only when the host says so:
-// its containers may be running.
-func (s *Service) FailToStart(ctx context.Context, t *Task, reason string, reached bool) error {
+// its host before t was read is STOPPED only when the host says so: its
+// containers may be running.
+func (s *Service) FailToStart(ctx context.Context, t *Task, reason string) error {
 	return s.Store.Update(ctx, t.Shard(), func(tx *store.Tx) error {
 		e, ok := tasks.Edit(tx, t.key())
 		if !ok || e.Status() == StatusStopped {
@@ -103,7 +115,7 @@ func (s *Service) FailToStart(ctx context.Context, t *Task, reason string, reach
 		}
 		now := s.Clock.Now()
 		wantStopped(e, ecsapi.TaskStopCodeTaskFailedToStart, reason, now)
-		if !reached && e.Status() == StatusPending {
+		if !t.Sent && e.Status() == StatusPending {
 			s.finish(e, now)
 		}
 		tasks.Put(tx, e.key(), e)

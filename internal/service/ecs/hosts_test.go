@@ -218,6 +218,62 @@ func TestRolesAtTheSecondPush(t *testing.T) {
 	}
 }
 
+// TestRolesAfterARestart: the same, when the control plane that had sent the
+// task is not the one that finds the role gone.
+func TestRolesAfterARestart(t *testing.T) {
+	w := newWorld(t, nil)
+	arn := *w.run(runInput(w.fargate("web", nil))).TaskArn
+	a := w.newAgent(w.hostConfig(), "fargate")
+	a.passive = true
+	a.connect(true)
+	a.payload(0)
+	w.restartHosts()
+	<-a.closed
+	w.Delete("arn:aws:iam::" + testkit.Account + ":role/exec")
+	a.connect(true)
+	if got := a.payload(1); got["desiredStatus"] != "STOPPED" || got["arn"] != arn {
+		t.Errorf("the host was sent %s", show(got))
+	}
+	if got := w.describe("default", arn); *got.LastStatus == "STOPPED" || *got.DesiredStatus != "STOPPED" {
+		t.Errorf("the host has not said that the task has stopped: %s", show(got))
+	}
+	if err := a.submit(arn, "STOPPED", nil); err != nil {
+		t.Fatal(err)
+	}
+	w.until("default", arn, "STOPPED")
+}
+
+// TestAnInstanceIsItsRolesOwn: a role that is made again under the name of the
+// one that registered an instance has nothing to say for it, though its sessions
+// have the same ARN.
+func TestAnInstanceIsItsRolesOwn(t *testing.T) {
+	w := newWorld(t, nil)
+	w.Role("host", "", hostRole)
+	a := w.newAgent(w.Session("host", "i-1", time.Hour), "default").connect(true)
+	def := w.bridge("b", nil)
+	a.passive = true
+	st, err := w.root.StartTask(t.Context(), &awsecs.StartTaskInput{TaskDefinition: &def, ContainerInstances: []string{a.arn}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.payload(0)
+	w.Delete("arn:aws:iam::" + testkit.Account + ":role/host")
+	w.Role("host", "", hostRole)
+
+	cfg := w.Session("host", "i-1", time.Hour)
+	heir := &agent{w: w, cfg: cfg, api: w.sdk(cfg), cluster: "default", arn: a.arn}
+	if resp, err := heir.poll(true); err == nil || resp.StatusCode != http.StatusForbidden || !strings.Contains(body(resp)["AccessDeniedException"], "did not register") {
+		t.Errorf("polls: %v", err)
+	}
+	_, err = heir.register(a.arn)
+	wantError(t, err, "AccessDeniedException", "was registered by another principal")
+	wantError(t, heir.submit(*st.Tasks[0].TaskArn, "STOPPED", nil), "AccessDeniedException", "is not placed on")
+	// It may register one of its own.
+	if again := w.newAgent(cfg, "default"); again.arn == a.arn {
+		t.Error("the new role got the instance")
+	}
+}
+
 // TestReconnect: a manifest with a higher number each time, what the agent
 // should not run is stopped, credentials come again where the agent lost them.
 func TestReconnect(t *testing.T) {

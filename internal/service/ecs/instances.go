@@ -30,7 +30,9 @@ func (s *Service) mayRegisterContainerInstance(c *gateway.Call, in *ecsapi.Regis
 // registerContainerInstance makes an instance, or brings a known one up to
 // date. Who registers it is the only one who may speak for it: for the session
 // of a container instance role that is the instance whose id names the session,
-// so an identity document of another instance is refused.
+// so an identity document of another instance is refused. The document's
+// signature is not verified: it is of EC2's keys, which Remit does not have. What
+// else is in the document becomes attributes, which a host may set as it likes.
 //
 // Every attribute is echoed, since the stock agent ends itself otherwise.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterContainerInstance.html
@@ -67,7 +69,7 @@ func (s *Service) registerContainerInstance(c *gateway.Call, in *ecsapi.Register
 	if err != nil {
 		return nil, err
 	}
-	inst.Principal, inst.EC2InstanceID = c.Principal.ARN, ec2
+	inst.PrincipalID, inst.EC2InstanceID = c.Principal.UserID, ec2
 	inst.VersionInfo, inst.Resources, inst.Devices = in.VersionInfo, in.TotalResources, in.PlatformDevices
 	inst.Attributes = mergeAttributes(inst.Attributes, in.Attributes)
 	for _, a := range [...][2]string{
@@ -100,14 +102,14 @@ func (s *Service) registration(c *gateway.Call, ref clusterRef, in *ecsapi.Regis
 			// The agent remembers what this control plane does not.
 			fresh.ID = ciID
 			return fresh, nil
-		case inst.Principal != c.Principal.ARN:
+		case inst.PrincipalID != c.Principal.UserID:
 			return nil, ecsapi.AccessDeniedException("Container instance %s was registered by another principal.", inst.ARN())
 		case inst.Status == "INACTIVE":
 			inst.Status, inst.StatusReason, inst.StopCode, inst.InactiveAt = "ACTIVE", "", "", time.Time{}
 		}
 		return inst, nil
 	}
-	for key, old := range instances.By(c.Tx, c.Home, "principal", c.Principal.ARN) {
+	for key, old := range instances.By(c.Tx, c.Home, "principal", c.Principal.UserID) {
 		if old.Cluster == ref.name && old.EC2InstanceID == ec2 && ec2 != "" && old.Status != "INACTIVE" {
 			e, _ := instances.Edit(c.Tx, key)
 			inactive(e, ecsapi.TaskStopCodeTerminationNotice, "Host EC2 (instance "+ec2+") terminated.", c.Time)

@@ -37,7 +37,7 @@ func (s *Service) reported(c *gateway.Call, task *string) (*Task, error) {
 	if !ok {
 		return nil, nil
 	}
-	for _, i := range instances.By(c.Tx, gateway.Regional(c.Account, c.Region), "principal", c.Principal.ARN) {
+	for _, i := range instances.By(c.Tx, gateway.Regional(c.Account, c.Region), "principal", c.Principal.UserID) {
 		if i.ARN() == t.Host {
 			return t, nil
 		}

@@ -46,6 +46,18 @@ type world struct {
 	svc  *ecs.Service
 	root *awsecs.Client
 	fake *clock.Fake // nil where the clock is real
+
+	hostsMu sync.Mutex
+	hosts   *hosts.Server
+}
+
+// restartHosts puts another server for the hosts' websockets into the place of
+// the old one, whose memory is gone with it.
+func (w *world) restartHosts() {
+	w.hosts.Close()
+	w.hostsMu.Lock()
+	defer w.hostsMu.Unlock()
+	w.hosts = hosts.New(w.hosts.Options)
 }
 
 // anyRole is what STS asks of IAM: every role that trust lets through exists.
@@ -68,16 +80,21 @@ func newWorld(t *testing.T, fake *clock.Fake) *world {
 		return []testkit.Registrar{w.svc, sts.New(k.Sealer, anyRole{})}
 	}, opts...)
 	w.Gateway.RootKeys[hostKey] = gateway.RootKey{Account: reserved, Secret: hostPass}
-	server := hosts.New(hosts.Options{Gateway: w.Gateway, Tasks: w.Gateway.As(ecs.TasksPrincipal), ECS: w.svc, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
-	mux := http.NewServeMux()
-	mux.Handle("/acs/", server.Handler())
-	mux.Handle("/tcs/", server.Handler())
-	mux.Handle("/", w.Gateway)
-	w.Server.Config.Handler = mux
+	w.hosts = hosts.New(hosts.Options{Gateway: w.Gateway, Tasks: w.Gateway.As(ecs.TasksPrincipal), ECS: w.svc, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	w.Server.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.hostsMu.Lock()
+		server := w.hosts
+		w.hostsMu.Unlock()
+		if strings.HasPrefix(r.URL.Path, "/acs/") || strings.HasPrefix(r.URL.Path, "/tcs/") {
+			server.Handler().ServeHTTP(rw, r)
+			return
+		}
+		w.Gateway.ServeHTTP(rw, r)
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { w.svc.Run(ctx); close(done) }()
-	t.Cleanup(func() { server.Close(); cancel(); <-done })
+	t.Cleanup(func() { w.hosts.Close(); cancel(); <-done })
 	w.root = w.sdk(w.Root())
 	return w
 }

@@ -72,10 +72,9 @@ func (se *session) start(ctx context.Context, r reader, t *ecs.Task, d *delivery
 	if err := se.mayPush(); err != nil {
 		return err
 	}
-	_, reached := se.refreshAt(t.ARN(), roleApplication) // set with the first payload
 	def, ok := ecs.DefinitionOf(r, t)
 	if !ok {
-		return se.ECS.FailToStart(ctx, t, "TaskFailedToStart: the task definition no longer exists", reached)
+		return se.ECS.FailToStart(ctx, t, "TaskFailedToStart: the task definition no longer exists")
 	}
 	var task, execution *roleCredentials
 	var taskErr, executionErr error
@@ -93,10 +92,17 @@ func (se *session) start(ctx context.Context, r reader, t *ecs.Task, d *delivery
 		se.log.Warn("hosts: role not assumed", "task", t.ARN(), "role", f.role, "error", f.err)
 		var refusal *api.Error
 		if errors.As(f.err, &refusal) && refusal.Fault == api.FaultClient {
-			return se.ECS.FailToStart(ctx, t, ecs.CannotAssume(f.role), reached)
+			return se.ECS.FailToStart(ctx, t, ecs.CannotAssume(f.role))
 		}
 		d.retryAt = now.Add(retry) // our own trouble is no reason to give the task up
 		return nil
+	}
+	if !t.Sent {
+		if err := se.ECS.MarkSent(ctx, t); err != nil {
+			se.log.Warn("hosts: task not sent: that could not be noted", "task", t.ARN(), "error", err)
+			d.retryAt = now.Add(retry)
+			return nil
+		}
 	}
 	pt, err := runPayload(t, def, task, execution, se.LogsEndpoint)
 	if err != nil {

@@ -138,9 +138,9 @@ func (s *Server) admit(r *http.Request, op *api.OpInfo, cluster, instanceARN str
 	switch {
 	case !ok:
 		return nil, nil, &refusal{http.StatusBadRequest, "InvalidInstanceException", "The container instance is not registered."}
-	case inst.Principal != call.Principal.ARN:
+	case inst.PrincipalID != call.Principal.UserID:
 		// The session's name is the instance's id: a host with the same role
-		// is still another host.
+		// is still another host, and so is one with a new role of the old name.
 		return nil, nil, &refusal{http.StatusForbidden, "AccessDeniedException", call.Principal.ARN + " did not register container instance " + instanceARN + "."}
 	case inst.Status == "INACTIVE":
 		return nil, nil, &refusal{http.StatusBadRequest, "InactiveInstanceException", "The container instance is deregistered."}

@@ -87,7 +87,7 @@ func (s *Server) serveTCS(w http.ResponseWriter, r *http.Request) {
 func (s *Server) mayReport(ctx context.Context, call *gateway.Call, inst *ecs.Instance) bool {
 	v := s.Gateway.Store.View(ctx)
 	now, ok := ecs.FindInstance(v, inst.ARN())
-	if v.Err() != nil || !ok || now.Status == "INACTIVE" || now.Principal != call.Principal.ARN {
+	if v.Err() != nil || !ok || now.Status == "INACTIVE" || now.PrincipalID != call.Principal.UserID {
 		return false
 	}
 	return s.Gateway.Ask(call, func(*gateway.Call) string { return inst.Shard() }, rule(opTelemetry, inst.ARN(), inst.ClusterARN())) == nil
