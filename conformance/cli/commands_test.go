@@ -15,7 +15,6 @@ import (
 //	remit-serve [FLAGS]       start the script's server, become its root
 //	[!] aws ARGS              the aws command, against that server
 //	as root | role/N | user/N | anybody   whose credentials the next commands use
-//	as ACCOUNT                the root of an account, and which account "as" means
 //	stdout-json PATH [VALUE]  what stands at a path of the last output, see json_test.go
 //	stdout-json -m PATH REGEXP
 //	capture NAME PATH         keep what stands there as $NAME

@@ -26,9 +26,8 @@ type serverKey struct{}
 type server struct {
 	started   bool
 	endpoint  string
-	account   string                 // whose root, users and roles "as" means
-	root      credentials            // of account
-	sessions  map[string]credentials // by account and "user/NAME" or "role/NAME"
+	root      credentials
+	sessions  map[string]credentials
 	anonymous bool
 }
 
@@ -58,7 +57,6 @@ func remitServe(ts *testscript.TestScript, neg bool, args []string) {
 		all = append(all, "--runtime", "none")
 	}
 	cmd := exec.Command(remit, all...)
-	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = []string{"HOME=" + ts.Getenv("HOME"), "PATH=" + ts.Getenv("PATH"), "AWS_REGION=" + region}
 	errs := &lockedBuffer{}
 	cmd.Stderr = errs
@@ -97,9 +95,7 @@ func remitServe(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("remit serve was not ready within %s:\n%s%s", startWithin, banner, errs)
 	}
 	ts.Logf("%s", banner)
-	keepEnvFile(ts)
-	env := readEnv(ts, account)
-	s.account = account
+	env := readEnv(ts)
 	s.endpoint = env["AWS_ENDPOINT_URL"]
 	s.root = credentials{keyID: env["AWS_ACCESS_KEY_ID"], secret: env["AWS_SECRET_ACCESS_KEY"]}
 	for k, v := range env {
@@ -111,27 +107,20 @@ func remitServe(ts *testscript.TestScript, neg bool, args []string) {
 	s.use(ts, s.root)
 }
 
-// keepEnvFile puts what the server left for remit env where --data finds it.
-// remit env looks for the default port; the server under test left the same on a
-// port of its own.
-func keepEnvFile(ts *testscript.TestScript) {
+// readEnv is what `eval "$(remit env)"` would set. remit env looks for the
+// default port; the server under test left the same on a port of its own.
+func readEnv(ts *testscript.TestScript) map[string]string {
 	found, err := filepath.Glob(filepath.Join(ts.Getenv("HOME"), ".cache", "remit", "server-*.json"))
 	ts.Check(err)
 	if len(found) != 1 {
 		ts.Fatalf("remit serve left %q for remit env, want one file", found)
 	}
-	dir := envDir(ts)
+	dir := filepath.Join(ts.Getenv("HOME"), "env")
 	text, err := os.ReadFile(found[0])
 	ts.Check(err)
 	ts.Check(os.Mkdir(dir, 0o700))
 	ts.Check(os.WriteFile(filepath.Join(dir, "environment.json"), text, 0o600))
-}
-
-func envDir(ts *testscript.TestScript) string { return filepath.Join(ts.Getenv("HOME"), "env") }
-
-// readEnv is what `eval "$(remit env --account ACCOUNT)"` would set.
-func readEnv(ts *testscript.TestScript, account string) map[string]string {
-	out, err := exec.Command(remit, "env", "--data", envDir(ts), "--account", account).Output()
+	out, err := exec.Command(remit, "env", "--data", dir).Output()
 	ts.Check(err)
 	env := map[string]string{}
 	for line := range strings.Lines(string(out)) {
@@ -159,21 +148,16 @@ func (s *server) config(c credentials) aws.Config {
 	}
 }
 
-// become changes whose credentials the script has. An account's number makes it
-// that account's root, and the account that user/NAME and role/NAME are of. A role's trust policy has to
+// become changes whose credentials the script has. A role's trust policy has to
 // let the account (arn:aws:iam::ACCOUNT:root) or user/operator assume it; a
 // user gets an access key.
 func become(ts *testscript.TestScript, neg bool, args []string) {
 	s := theServer(ts)
 	if neg || len(args) != 1 || !s.started {
-		ts.Fatalf("usage, after remit-serve: as root | role/NAME | user/NAME | anybody | ACCOUNT")
+		ts.Fatalf("usage, after remit-serve: as root | role/NAME | user/NAME | anybody")
 	}
 	switch kind, name, _ := strings.Cut(args[0], "/"); {
 	case args[0] == "root":
-		s.use(ts, s.root)
-	case len(args[0]) == 12 && strings.Trim(args[0], "0123456789") == "":
-		env := readEnv(ts, args[0])
-		s.account, s.root = args[0], credentials{keyID: env["AWS_ACCESS_KEY_ID"], secret: env["AWS_SECRET_ACCESS_KEY"]}
 		s.use(ts, s.root)
 	case args[0] == "anybody":
 		s.anonymous = true
@@ -186,12 +170,12 @@ func become(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		s.use(ts, c)
 	default:
-		ts.Fatalf("as %s: not root, role/NAME, user/NAME, anybody or an account", args[0])
+		ts.Fatalf("as %s: not root, role/NAME, user/NAME or anybody", args[0])
 	}
 }
 
 func (s *server) user(name string) (credentials, error) {
-	if c, ok := s.sessions[s.account+" user/"+name]; ok {
+	if c, ok := s.sessions["user/"+name]; ok {
 		return c, nil
 	}
 	out, err := iam.NewFromConfig(s.config(s.root)).CreateAccessKey(context.Background(), &iam.CreateAccessKeyInput{UserName: &name})
@@ -199,12 +183,12 @@ func (s *server) user(name string) (credentials, error) {
 		return credentials{}, err
 	}
 	c := credentials{keyID: *out.AccessKey.AccessKeyId, secret: *out.AccessKey.SecretAccessKey}
-	s.sessions[s.account+" user/"+name] = c
+	s.sessions["user/"+name] = c
 	return c, nil
 }
 
 func (s *server) role(name string) (credentials, error) {
-	if c, ok := s.sessions[s.account+" role/"+name]; ok {
+	if c, ok := s.sessions["role/"+name]; ok {
 		return c, nil
 	}
 	by, err := s.operator()
@@ -212,19 +196,19 @@ func (s *server) role(name string) (credentials, error) {
 		return credentials{}, err
 	}
 	out, err := sts.NewFromConfig(s.config(by)).AssumeRole(context.Background(), &sts.AssumeRoleInput{
-		RoleArn: aws.String("arn:aws:iam::" + s.account + ":role/" + name), RoleSessionName: aws.String("script"),
+		RoleArn: aws.String("arn:aws:iam::" + account + ":role/" + name), RoleSessionName: aws.String("script"),
 	})
 	if err != nil {
 		return credentials{}, err
 	}
 	c := credentials{*out.Credentials.AccessKeyId, *out.Credentials.SecretAccessKey, *out.Credentials.SessionToken}
-	s.sessions[s.account+" role/"+name] = c
+	s.sessions["role/"+name] = c
 	return c, nil
 }
 
 // operator makes the user who may assume every role that trusts the account.
 func (s *server) operator() (credentials, error) {
-	if c, ok := s.sessions[s.account+" user/"+operator]; ok {
+	if c, ok := s.sessions["user/"+operator]; ok {
 		return c, nil
 	}
 	ctx, root := context.Background(), iam.NewFromConfig(s.config(s.root))

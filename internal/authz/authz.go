@@ -182,7 +182,7 @@ func (a *Authorizer) Decide(r store.Reader, caller *session.Principal, f *Facts,
 	v.req.Context = keys(p, id.Tags, f, &ask, v.req.ResourceAccount)
 	if a.Organizations != nil {
 		a.controlPolicies(&v, p)
-		a.organizationKeys(v.req.Context, p, f, v.req.ResourceAccount)
+		a.organizationKeys(v.req.Context, p, v.req.ResourceAccount)
 	}
 	v.Decision = policy.Authorize(&v.req, &v.set)
 	v.byGrant()

@@ -21,12 +21,12 @@ func (a *Authorizer) controlPolicies(v *Verdict, p *session.Principal) {
 	}
 }
 
-// organizationKeys adds the condition keys about organizations: of the
+// organizationKeys adds to the other keys those about organizations: of the
 // principal, of the resource, and, where a service acts, of what it acts for.
 // Outside an organization the keys are absent.
 //
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalorgid
-func (a *Authorizer) organizationKeys(m map[string][]string, p *session.Principal, f *Facts, owner string) {
+func (a *Authorizer) organizationKeys(m map[string][]string, p *session.Principal, owner string) {
 	set := func(prefix, account string) {
 		if account == "" {
 			return
@@ -38,7 +38,10 @@ func (a *Authorizer) organizationKeys(m map[string][]string, p *session.Principa
 		m[prefix+"orgid"], m[prefix+"orgpaths"] = []string{id}, paths
 	}
 	if p.Type == session.Service {
-		set("aws:source", f.SourceAcct)
+		// RunTask asks for the trust of a role as ECS, and says itself for what.
+		if source := m["aws:sourceaccount"]; len(source) == 1 {
+			set("aws:source", source[0])
+		}
 	} else {
 		set("aws:principal", p.Account)
 	}

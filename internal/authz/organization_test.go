@@ -125,8 +125,16 @@ func TestOrganizationKeys(t *testing.T) {
 			t.Errorf("%s = %s of %s: %+v", c.key, c.value, c.who.ARN, v.Decision)
 		}
 	}
+	// The question itself may say what the service acts for.
+	a := authorizer(t, `{"Effect":"Deny","Action":"ssm:*","Resource":"*"}`, `{"Effect":"Deny","Principal":"*","Action":"sts:*","Resource":"*","Condition":{"StringLike":{"aws:SourceOrgID":"*"}}}`)
+	for account, allowed := range map[string]bool{member: false, outsider: true} {
+		v := a.Decide(nil, authz.Service("ecs-tasks.amazonaws.com"), &authz.Facts{}, authz.Ask{Action: "sts:AssumeRole", Resource: "arn:aws:iam::" + member + ":role/r", Keys: map[string][]string{"aws:SourceAccount": {account}}})
+		if v.Allowed != allowed {
+			t.Errorf("source account %s: %+v", account, v.Decision)
+		}
+	}
 	// aws:ResourceOrgID is absent for what belongs to an account outside.
-	a := authorizer(t, `{"Effect":"Deny","Action":"s3:*","Resource":"*","Condition":{"StringLike":{"aws:ResourceOrgID":"*"}}}`, `{"Effect":"Deny","Principal":"*","Action":"sqs:*","Resource":"*"}`)
+	a = authorizer(t, `{"Effect":"Deny","Action":"s3:*","Resource":"*","Condition":{"StringLike":{"aws:ResourceOrgID":"*"}}}`, `{"Effect":"Deny","Principal":"*","Action":"sqs:*","Resource":"*"}`)
 	for account, want := range map[string]policy.Effect{member: policy.ExplicitDeny, outsider: policy.ImplicitDeny} {
 		v := a.Decide(nil, principalIn(member, "/"), &authz.Facts{}, authz.Ask{Action: "s3:ListBucket", Resource: "arn:aws:s3:::b", Account: account})
 		if v.Decision.Effect != want {
