@@ -169,9 +169,9 @@ var resourceTypes = map[string]string{
 func Identity(p *session.Principal) UserIdentity {
 	switch p.Type {
 	case session.Root:
-		return UserIdentity{Type: "Root", PrincipalID: p.Account, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID, SessionContext: sessionOf(p, SessionIssuer{})}
+		return UserIdentity{Type: "Root", PrincipalID: p.Account, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID, InvokedBy: p.InvokedBy, SessionContext: sessionOf(p, SessionIssuer{})}
 	case session.User:
-		return UserIdentity{Type: "IAMUser", PrincipalID: p.UserID, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID, UserName: p.UserName, SessionContext: sessionOf(p, SessionIssuer{})}
+		return UserIdentity{Type: "IAMUser", PrincipalID: p.UserID, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID, UserName: p.UserName, InvokedBy: p.InvokedBy, SessionContext: sessionOf(p, SessionIssuer{})}
 	case session.AssumedRole:
 		id, _, _ := strings.Cut(p.UserID, ":")
 		return UserIdentity{

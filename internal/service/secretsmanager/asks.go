@@ -106,13 +106,3 @@ func errNotFound() *api.Error {
 func errDeleted() *api.Error {
 	return sm.InvalidRequestException("You can't perform this operation on the secret because it was marked for deletion.")
 }
-
-// defaultKey refuses keys that would need AWS KMS.
-func defaultKey(c *gateway.Call, keyID *string) error {
-	const alias = "alias/aws/secretsmanager"
-	switch k := api.Value(keyID); k {
-	case "", alias, "arn:aws:kms:" + c.Region + ":" + c.Account + ":" + alias:
-		return nil
-	}
-	return api.NotImplemented("Remit does not serve AWS KMS yet: KmsKeyId has to be absent or " + alias + ".")
-}

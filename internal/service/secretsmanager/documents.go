@@ -3,7 +3,6 @@ package secretsmanager
 import (
 	"cmp"
 	"crypto/subtle"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -37,7 +36,7 @@ type Secret struct {
 	Name        string            `json:"name"`
 	ARN         string            `json:"arn"`
 	Description *string           `json:"description,omitempty"`
-	KmsKeyID    *string           `json:"kmsKeyId,omitempty"` // as given; only the default key is served
+	KmsKeyID    *string           `json:"kmsKeyId,omitempty"` // as given; none for the default key
 	Tags        []sm.Tag          `json:"tags,omitempty"`
 	Stages      map[string]string `json:"stages,omitempty"` // staging label: version id
 	Created     time.Time         `json:"created"`
@@ -52,7 +51,11 @@ type Version struct {
 	ID      string    `json:"id"` // the ClientRequestToken of the call that made it
 	Created time.Time `json:"created"`
 	Binary  bool      `json:"binary,omitempty"` // SecretBinary, not SecretString
-	Sealed  []byte    `json:"sealed"`
+
+	// The value, once for each key that it was encrypted with: sealed by us under
+	// the default key, and under customer managed keys, the newest first.
+	Sealed    []byte      `json:"sealed,omitempty"`
+	Encrypted []Encrypted `json:"encrypted,omitempty"`
 }
 
 func (d *Secret) gone(now time.Time) bool { return d.Removal != nil && !now.Before(*d.Removal) }
@@ -118,22 +121,12 @@ func purpose(secretARN, versionID string) string {
 	return "secretsmanager/" + secretARN + "/" + versionID
 }
 
-// open gives the value of a version.
-func (s *Service) open(d *Secret, v *Version) (value, error) {
-	plain, err := s.ring.Open(purpose(d.ARN, v.ID), v.Sealed)
-	if err != nil {
-		return value{}, sm.DecryptionFailure("Secrets Manager can't decrypt the protected secret text using the provided KMS key.").
-			Because(fmt.Errorf("version %s of %s: %w", v.ID, d.ARN, err))
-	}
-	return value{plain, v.Binary}, nil
-}
-
 // put stores a new version of d, whose labels the caller sets. It reports false
 // where the version exists already with the same value.
 func (s *Service) put(c *gateway.Call, d *Secret, versionID string, val value) (bool, error) {
 	key := versionKey(d.Name, versionID)
 	if old, ok := versions.Get(c.Tx, c.Home, key); ok {
-		was, err := s.open(d, old)
+		was, err := s.open(c, d, old)
 		if err != nil {
 			return false, err
 		}
@@ -145,7 +138,11 @@ func (s *Service) put(c *gateway.Call, d *Secret, versionID string, val value) (
 	if err := s.trim(c, d); err != nil {
 		return false, err
 	}
-	versions.Put(c.Tx, key, &Version{ID: versionID, Created: c.Time.UTC(), Binary: val.binary, Sealed: s.ring.Seal(purpose(d.ARN, versionID), val.plain)})
+	v := &Version{ID: versionID, Created: c.Time.UTC(), Binary: val.binary}
+	if err := s.encrypt(c, d, v, val.plain); err != nil {
+		return false, err
+	}
+	versions.Put(c.Tx, key, v)
 	return true, nil
 }
 

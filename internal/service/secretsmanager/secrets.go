@@ -11,7 +11,7 @@ import (
 	"github.com/remit-ecs/remit/internal/gateway"
 )
 
-const current, previous = "AWSCURRENT", "AWSPREVIOUS"
+const current, pending, previous = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 
 func (s *Service) mayCreateSecret(c *gateway.Call, in *sm.CreateSecretInput) ([]authz.Ask, error) {
 	_, resource, err := newName(c, api.Value(in.Name))
@@ -64,9 +64,6 @@ func (s *Service) createSecret(c *gateway.Call, in *sm.CreateSecretInput) (*sm.C
 	if err != nil {
 		return nil, err
 	}
-	if err := defaultKey(c, in.KmsKeyId); err != nil {
-		return nil, err
-	}
 	switch {
 	case len(in.AddReplicaRegions) > 0:
 		return nil, api.NotImplemented("Remit does not replicate secrets yet: AddReplicaRegions has to be absent.")
@@ -85,6 +82,9 @@ func (s *Service) createSecret(c *gateway.Call, in *sm.CreateSecretInput) (*sm.C
 	now := c.Time.UTC()
 	d := &Secret{Name: name, ARN: arn, Description: in.Description, KmsKeyID: keyID(in.KmsKeyId), Created: now, Changed: now, Stages: map[string]string{}}
 	if d.Tags, err = withTags(nil, in.Tags); err != nil {
+		return nil, err
+	}
+	if err := mayUse(c, d); err != nil {
 		return nil, err
 	}
 	out := &sm.CreateSecretOutput{ARN: &d.ARN, Name: &d.Name}
@@ -174,9 +174,6 @@ func (s *Service) updateSecret(c *gateway.Call, in *sm.UpdateSecretInput) (*sm.U
 	if err != nil {
 		return nil, err
 	}
-	if err := defaultKey(c, in.KmsKeyId); err != nil {
-		return nil, err
-	}
 	if api.Value(in.Type) != "" {
 		return nil, api.NotImplemented("Remit does not serve secrets managed by third parties: Type has to be absent.")
 	}
@@ -186,6 +183,14 @@ func (s *Service) updateSecret(c *gateway.Call, in *sm.UpdateSecretInput) (*sm.U
 	}
 	if in.KmsKeyId != nil {
 		d.KmsKeyID = keyID(in.KmsKeyId)
+		if d.customerKey(c) != was.customerKey(c) {
+			if err := mayUse(c, d); err != nil {
+				return nil, err
+			}
+			if err := s.rekey(c, d); err != nil {
+				return nil, err
+			}
+		}
 	}
 	out := &sm.UpdateSecretOutput{ARN: &d.ARN, Name: &d.Name}
 	if hasValue {

@@ -191,14 +191,6 @@ func TestUpdateAndTags(t *testing.T) {
 	}
 	for _, err := range []error{
 		func() error {
-			_, err := c.UpdateSecret(ctx, &sdk.UpdateSecretInput{SecretId: aws.String("s"), KmsKeyId: aws.String("alias/mine")})
-			return err
-		}(),
-		func() error {
-			_, err := c.CreateSecret(ctx, &sdk.CreateSecretInput{Name: aws.String("k"), KmsKeyId: aws.String("1234")})
-			return err
-		}(),
-		func() error {
 			_, err := c.CreateSecret(ctx, &sdk.CreateSecretInput{Name: aws.String("k"), AddReplicaRegions: []types.ReplicaRegionType{{Region: aws.String("us-east-1")}}})
 			return err
 		}(),

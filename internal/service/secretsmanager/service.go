@@ -2,8 +2,10 @@
 // staging labels, and deletion with a recovery window.
 //
 // The gateway calls it. Values lie in the store sealed under the installation's
-// master key (package seal), each for its own secret and version, and are
-// opened for GetSecretValue and BatchGetSecretValue only. The package never
+// master key (package seal), each for its own secret and version, or encrypted
+// under a customer managed key, which KMS is asked for on the caller's behalf
+// (encryption.go). They are opened for GetSecretValue and BatchGetSecretValue
+// only. The package never
 // writes a value to a log, an error or the trail, does not decide who may read
 // one (package authz does), and does not rotate or replicate secrets, which is
 // refused rather than ignored.

@@ -36,7 +36,7 @@ func (s *Service) getSecretValue(c *gateway.Call, in *sm.GetSecretValueInput) (*
 	if err != nil {
 		return nil, err
 	}
-	val, err := s.open(d, v)
+	val, err := s.open(c, d, v)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +216,7 @@ func (s *Service) entry(c *gateway.Call, secretID string) (*sm.SecretValueEntry,
 	if err != nil {
 		return nil, err
 	}
-	val, err := s.open(d, v)
+	val, err := s.open(c, d, v)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func (s *Service) listSecretVersionIds(c *gateway.Call, in *sm.ListSecretVersion
 			break
 		}
 		out.Versions = append(out.Versions, sm.SecretVersionsListEntry{
-			VersionId: &v.ID, VersionStages: stages, CreatedDate: api.At(v.Created), KmsKeyIds: []string{"DefaultEncryptionKey"},
+			VersionId: &v.ID, VersionStages: stages, CreatedDate: api.At(v.Created), KmsKeyIds: v.keyIDs(),
 		})
 		last = key
 	}

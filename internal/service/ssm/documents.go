@@ -53,7 +53,19 @@ type Version struct {
 	Facts
 	Value  string `json:"value,omitempty"`  // String and StringList
 	Sealed []byte `json:"sealed,omitempty"` // SecureString
+
+	// Of a SecureString under a customer managed key, that key's ARN and, in the
+	// advanced tier, the encrypted data key.
+	Key     string `json:"key,omitempty"`
+	DataKey []byte `json:"dataKey,omitempty"`
 }
+
+// place is where a parameter lies.
+type place struct{ account, region string }
+
+func (p place) shard() string { return gateway.Regional(p.account, p.region) }
+
+func (p place) arn(name string) string { return parameterARN(p.account, p.region, name) }
 
 func versionKey(name string, number int64) string { return fmt.Sprintf("%s:%010d", name, number) }
 
@@ -80,17 +92,16 @@ func (p *Parameter) labels(number int64) []string {
 
 // value is what an answer shows: the value, or for a SecureString that is not
 // to be decrypted its ciphertext in base64.
-func (s *Service) value(shard string, name string, v *Version, decrypt bool) (*string, error) {
+func (s *Service) value(c *gateway.Call, at place, name string, v *Version, decrypt bool) (*string, error) {
 	if v.Type != ssmapi.ParameterTypeSecureString {
 		return &v.Value, nil
 	}
 	if !decrypt {
 		return api.Ptr(base64.StdEncoding.EncodeToString(v.Sealed)), nil
 	}
-	plain, err := s.ring.Open(purpose(shard, name, v.Number), v.Sealed)
+	plain, err := s.decrypt(c, at, name, v)
 	if err != nil {
-		return nil, ssmapi.InternalServerError("The value of the parameter could not be decrypted.").
-			Because(fmt.Errorf("version %d of %s: %w", v.Number, name, err))
+		return nil, err
 	}
 	return api.Ptr(string(plain)), nil
 }

@@ -67,7 +67,7 @@ func (s *Service) read(c *gateway.Call, name string, decrypt bool) (*ssmapi.Para
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.shown(gateway.Regional(r.account, r.region), r.account, r.region, p.Name, v, decrypt)
+	out, err := s.shown(c, place{r.account, r.region}, p.Name, v, decrypt)
 	if err != nil {
 		return nil, err
 	}
@@ -80,13 +80,13 @@ func (s *Service) read(c *gateway.Call, name string, decrypt bool) (*ssmapi.Para
 	return out, nil
 }
 
-func (s *Service) shown(shard, account, region, name string, v *Version, decrypt bool) (*ssmapi.Parameter, error) {
-	value, err := s.value(shard, name, v, decrypt)
+func (s *Service) shown(c *gateway.Call, at place, name string, v *Version, decrypt bool) (*ssmapi.Parameter, error) {
+	value, err := s.value(c, at, name, v, decrypt)
 	if err != nil {
 		return nil, err
 	}
 	return &ssmapi.Parameter{
-		Name: &name, ARN: api.Ptr(parameterARN(account, region, name)), Type: v.Type, Value: value, Version: &v.Number,
+		Name: &name, ARN: api.Ptr(at.arn(name)), Type: v.Type, Value: value, Version: &v.Number,
 		LastModifiedDate: api.At(v.Modified), DataType: &v.DataType,
 	}, nil
 }
@@ -155,7 +155,7 @@ func (s *Service) getParametersByPath(c *gateway.Call, in *ssmapi.GetParametersB
 		if !ok {
 			return nil, api.Internal(errors.New("ssm: " + name + " has lost a version"))
 		}
-		shown, err := s.shown(c.Home, c.Account, c.Region, name, v, api.Value(in.WithDecryption))
+		shown, err := s.shown(c, place{c.Account, c.Region}, name, v, api.Value(in.WithDecryption))
 		if err != nil {
 			return nil, err
 		}
@@ -212,7 +212,7 @@ func (s *Service) getParameterHistory(c *gateway.Call, in *ssmapi.GetParameterHi
 			out.NextToken = c.NextToken(last)
 			break
 		}
-		value, err := s.value(c.Home, p.Name, v, api.Value(in.WithDecryption))
+		value, err := s.value(c, place{c.Account, c.Region}, p.Name, v, api.Value(in.WithDecryption))
 		if err != nil {
 			return nil, err
 		}

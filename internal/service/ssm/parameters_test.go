@@ -44,7 +44,6 @@ func TestPutRefusals(t *testing.T) {
 		"characters":       {sdk.PutParameterInput{Name: aws.String("a b"), Type: "String"}, "ValidationException", "Parameter names"},
 		"by ARN":           {sdk.PutParameterInput{Name: aws.String(arnPrefix + "x"), Type: "String"}, "ValidationException", "can't be an ARN"},
 		"selector":         {sdk.PutParameterInput{Name: aws.String("x:3"), Type: "String"}, "ValidationException", "version or label"},
-		"customer key":     {sdk.PutParameterInput{Name: aws.String("/new"), Type: "SecureString", KeyId: aws.String("alias/mine")}, "", "KMS"},
 		"key of a String":  {sdk.PutParameterInput{Name: aws.String("/new"), Type: "String", KeyId: aws.String("alias/aws/ssm")}, "ValidationException", "SecureString"},
 		"policies":         {sdk.PutParameterInput{Name: aws.String("/new"), Type: "String", Policies: aws.String("[{}]")}, "", "Policies"},
 		"too long":         {sdk.PutParameterInput{Name: aws.String("/new"), Type: "String", Value: aws.String(strings.Repeat("x", 4097))}, "ValidationException", "Standard tier parameters support a maximum parameter value of 4096 characters"},

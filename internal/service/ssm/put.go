@@ -69,10 +69,10 @@ func (s *Service) putParameter(c *gateway.Call, in *ssmapi.PutParameterInput) (*
 		return nil, err
 	}
 	v := &Version{Facts: p.Newest}
-	if v.Type == ssmapi.ParameterTypeSecureString {
-		v.Sealed = s.ring.Seal(purpose(c.Home, p.Name, v.Number), []byte(*in.Value))
-	} else {
+	if v.Type != ssmapi.ParameterTypeSecureString {
 		v.Value = *in.Value
+	} else if err := s.encrypt(c, p.Name, v, *in.Value); err != nil {
+		return nil, err
 	}
 	versions.Put(c.Tx, versionKey(p.Name, v.Number), v)
 	parameters.Put(c.Tx, p.Name, p)
@@ -95,7 +95,7 @@ func next(c *gateway.Call, in *ssmapi.PutParameterInput, was Facts, exists bool)
 	if in.Description != nil {
 		f.Description = in.Description
 	}
-	if err := f.key(c, in.KeyId); err != nil {
+	if err := f.key(in.KeyId); err != nil {
 		return f, err
 	}
 	if err := f.data(in.DataType); err != nil {
@@ -107,20 +107,19 @@ func next(c *gateway.Call, in *ssmapi.PutParameterInput, was Facts, exists bool)
 	return f, f.check(in)
 }
 
-func (f *Facts) key(c *gateway.Call, keyID *string) error {
-	const alias = "alias/aws/ssm"
+// key keeps the key as it is given. A version that names none is under the
+// default key, whatever the one before it was under.
+func (f *Facts) key(keyID *string) error {
 	if f.Type != ssmapi.ParameterTypeSecureString {
 		if keyID != nil {
 			return api.Validation("KeyId is required for SecureString type parameter only.")
 		}
 		return nil
 	}
-	switch api.Value(keyID) {
-	case "", alias, "arn:aws:kms:" + c.Region + ":" + c.Account + ":" + alias:
-		f.KeyID = api.Ptr(alias)
-		return nil
+	if f.KeyID = keyID; api.Value(keyID) == "" {
+		f.KeyID = api.Ptr(defaultKey)
 	}
-	return api.NotImplemented("Remit does not serve AWS KMS yet: KeyId has to be absent or " + alias + ".")
+	return nil
 }
 
 func (f *Facts) data(dataType *string) error {

@@ -2,11 +2,12 @@
 // hierarchies, with versions, labels and tags.
 //
 // The gateway calls it. SecureString values lie in the store sealed under the
-// installation's master key (package seal) and are opened for requests with
-// WithDecryption; String and StringList values lie there as they are, as in
-// AWS. The package serves nothing else of Systems Manager, keeps no parameter
-// policies and no customer managed keys, and refuses them rather than ignoring
-// them. It never writes a value to a log, an error or the trail.
+// installation's master key (package seal), or encrypted under a customer
+// managed key, which KMS is asked for on the caller's behalf (encryption.go),
+// and are opened for requests with WithDecryption; String and StringList values
+// lie there as they are, as in AWS. The package serves nothing else of Systems
+// Manager and keeps no parameter policies, which it refuses rather than ignores.
+// It never writes a value to a log, an error or the trail.
 package ssm
 
 import (
