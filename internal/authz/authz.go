@@ -61,7 +61,15 @@ type Verdict struct {
 
 	req policy.Request
 	set policy.Set
+	why *policy.Reasons
 }
+
+// Context are the condition keys that the question was decided with, by
+// lower-case name. It must not be changed.
+func (v *Verdict) Context() map[string][]string { return v.req.Context }
+
+// ResourceAccount is the account that owns the resource.
+func (v *Verdict) ResourceAccount() string { return v.req.ResourceAccount }
 
 // Message is AWS's one-line text of a refusal.
 func (v *Verdict) Message() string {
@@ -69,8 +77,13 @@ func (v *Verdict) Message() string {
 }
 
 // Reasons explains the decision. It is built on demand: only refusals and
-// people who ask need it.
-func (v *Verdict) Reasons() *policy.Reasons { return policy.Explain(&v.req, &v.set) }
+// people who ask need it, and they may all have the same.
+func (v *Verdict) Reasons() *policy.Reasons {
+	if v.why == nil {
+		v.why = policy.Explain(&v.req, &v.set)
+	}
+	return v.why
+}
 
 // Refusal is the error that the caller of the API gets.
 func (v *Verdict) Refusal() *api.Error {

@@ -55,6 +55,9 @@ type Call struct {
 	after []func()
 	seed  [32]byte
 
+	refusal *api.Error     // the last that a question ended in
+	refused *authz.Verdict // which
+
 	recorded bool // in the trail, whatever still happens
 }
 

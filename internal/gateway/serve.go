@@ -131,7 +131,7 @@ func (g *Gateway) run(c *Call, e *entry, in any) (any, *api.Error) {
 			return nil, api.Unavailable("The store cannot be read.", err)
 		}
 		c.IDs = id.NewSeeded(c.seed[:])
-		c.asked, c.after = c.asked[:0], nil
+		c.asked, c.after, c.refusal = c.asked[:0], nil, nil
 
 		// 6. Ask. 7. Decide. 8. Do.
 		out, err := g.attempt(c, e, in)
@@ -195,7 +195,8 @@ func (g *Gateway) decide(c *Call, asks []authz.Ask) error {
 		c.asked = append(c.asked, g.Authz.Decide(c.Tx, c.Principal, &c.facts, ask))
 		v := &c.asked[len(c.asked)-1]
 		if !v.Allowed && g.Mode == Strict {
-			return v.Refusal()
+			c.refusal, c.refused = v.Refusal(), v
+			return c.refusal
 		}
 	}
 	return nil
@@ -286,6 +287,7 @@ func (g *Gateway) answerError(c *Call, w http.ResponseWriter, op *api.OpInfo, er
 	if err.Fault == api.FaultServer && err.Idea != api.IdeaNotImplemented {
 		g.Log.Error("request failed", "request", c.RequestID, "operation", name(op), "principal", arnOf(c.Principal), "error", err, "cause", errors.Unwrap(err))
 	}
+	c.tellWhy(w, err)
 	wire.EncodeError(service(op), w, c.RequestID, err)
 }
 

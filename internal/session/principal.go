@@ -7,7 +7,8 @@
 // keys opens what another has minted and nothing is stored when a role is
 // assumed. STS and the ECS control plane mint; the gateway opens, once it has
 // read an access key and a token from a request, and hands the secret to
-// package sigv4.
+// package sigv4. With the same keys it seals the messages that a denial carries
+// for those who may know its reasons.
 //
 // The package checks no signature, evaluates no policy, and knows no roles or
 // users: what was true when the session was made is in the token, what is true

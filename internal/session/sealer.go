@@ -92,12 +92,13 @@ func newRingKey(key []byte) *ringKey {
 	return k
 }
 
-// derive returns the sealing key and the bytes of the secret access key.
-func (k *ringKey) derive(keyID string, nonce []byte) (sealing [32]byte, secret [30]byte) {
+// derive returns, under a label, the sealing key and the bytes of the secret
+// access key.
+func (k *ringKey) derive(label, keyID string, nonce []byte) (sealing [32]byte, secret [30]byte) {
 	h := k.macs.Get().(hash.Hash)
 	h.Reset()
 	var in [len(derivation) + nonceSize + maxKeyID]byte
-	b := append(in[:0], derivation...)
+	b := append(in[:0], label...)
 	b = append(b, nonce...)
 	b = append(b, keyID...)
 	h.Write(b)
@@ -189,7 +190,7 @@ func (s *Sealer) Mint(p Principal, keyID string, ttl time.Duration, now time.Tim
 	if _, err := io.ReadFull(s.random, nonce); err != nil {
 		return Credentials{}, fmt.Errorf("session: nonce: %w", err)
 	}
-	sealing, secret := k.derive(keyID, nonce)
+	sealing, secret := k.derive(derivation, keyID, nonce)
 	aead, err := newAEAD(sealing)
 	if err != nil {
 		return Credentials{}, err
@@ -257,7 +258,7 @@ func open(r *ring, keyID, token string) (*openedToken, error) {
 		if string(head[prefixSize:prefixSize+nameSize]) != string(k.name[:]) {
 			continue
 		}
-		sealing, secret := k.derive(keyID, nonce)
+		sealing, secret := k.derive(derivation, keyID, nonce)
 		aead, err := newAEAD(sealing)
 		if err != nil {
 			return nil, err

@@ -1,6 +1,6 @@
 // Package sts serves the AWS Security Token Service: it gives temporary
 // credentials of a role to whoever the role's trust policy names, and of
-// themselves to users.
+// themselves to users. It opens the messages of denials for those who may.
 //
 // Users and role sessions call it through the gateway, AWS services inside the
 // process likewise, as their service principal. A session is a sealed token:
@@ -45,6 +45,7 @@ func New(sealer *session.Sealer, roles Roles) *Service { return &Service{sealer,
 func (s *Service) Register(m *gateway.Mux) {
 	gateway.Handle(m, stsapi.GetCallerIdentity, s.mayGetCallerIdentity, s.getCallerIdentity)
 	gateway.Handle(m, stsapi.GetAccessKeyInfo, s.mayGetAccessKeyInfo, s.getAccessKeyInfo)
+	gateway.Handle(m, stsapi.DecodeAuthorizationMessage, s.mayDecodeAuthorizationMessage, s.decodeAuthorizationMessage)
 	gateway.Handle(m, stsapi.GetSessionToken, s.mayGetSessionToken, s.getSessionToken)
 	gateway.Handle(m, stsapi.GetFederationToken, s.mayGetFederationToken, s.getFederationToken)
 	gateway.Handle(m, stsapi.AssumeRole, s.mayAssumeRole, s.assumeRole,
