@@ -19,6 +19,7 @@ import (
 //	stdout-json -m PATH REGEXP
 //	capture NAME PATH         keep what stands there as $NAME
 //	capture-line NAME         keep the last output, one line, as $NAME
+//	capture-header NAME HEADER  keep a header of the last http answer as $NAME
 //	write-json FILE PATH      write what stands there to a file
 //	unserved SERVICE OP       COVERAGE.md says that the operation is not served
 //	normalise FILE            write the last output with ids and times replaced
@@ -26,18 +27,19 @@ import (
 //	http [FLAGS] METHOD URL   a plain request, see http_test.go
 //	[!] push-image URI PASSWORD   push the tiny image, see image_test.go
 var commands = map[string]func(*testscript.TestScript, bool, []string){
-	"remit-serve":  remitServe,
-	"aws":          awsCommand,
-	"as":           become,
-	"stdout-json":  stdoutJSON,
-	"capture":      capture,
-	"capture-line": captureLine,
-	"write-json":   writeJSON,
-	"unserved":     unserved,
-	"normalise":    normalise,
-	"random":       random,
-	"http":         httpCommand,
-	"push-image":   pushImage,
+	"remit-serve":    remitServe,
+	"aws":            awsCommand,
+	"as":             become,
+	"stdout-json":    stdoutJSON,
+	"capture":        capture,
+	"capture-line":   captureLine,
+	"capture-header": captureHeader,
+	"write-json":     writeJSON,
+	"unserved":       unserved,
+	"normalise":      normalise,
+	"random":         random,
+	"http":           httpCommand,
+	"push-image":     pushImage,
 }
 
 // awsCommand runs the aws command of the machine. The endpoint is also named by

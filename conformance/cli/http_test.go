@@ -99,6 +99,20 @@ func httpCommand(ts *testscript.TestScript, neg bool, args []string) {
 	fmt.Fprintf(w, "\n%s\n", text)
 }
 
+// captureHeader keeps a header of the last plain request's answer as a variable.
+func captureHeader(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: capture-header NAME HEADER, after http")
+	}
+	for line := range strings.Lines(ts.ReadFile("stdout")) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok && strings.EqualFold(name, args[1]) {
+			ts.Setenv(args[0], value)
+			return
+		}
+	}
+	ts.Fatalf("no header %s in\n%s", args[1], ts.ReadFile("stdout"))
+}
+
 // plain follows no redirect and knows no proxy.
 var plain = &http.Transport{}
 

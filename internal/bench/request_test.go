@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -10,6 +9,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"github.com/remit-ecs/remit/internal/agent/metadata"
 	"github.com/remit-ecs/remit/internal/controlplane"
@@ -22,12 +24,37 @@ import (
 // before the answer leaves.
 func TestRatioGetCallerIdentity(t *testing.T) {
 	s := whole.Start(t, func(o *controlplane.Options) { o.Validate = false })
-	config := s.With()
-	keys, err := config.Credentials.Retrieve(context.Background())
+	requests := signed(t, s, s.With(), "sts", "Action=GetCallerIdentity&Version=2011-06-15")
+	hold(t,
+		&target{name: "GetCallerIdentity, strict, audited", address: strings.TrimPrefix(s.Endpoint(), "http://"), requests: requests, answer: []byte("assumed-role/")},
+		trivial(t, requests), 0.35)
+}
+
+// TestRatioGetRole is a call that policies decide: the role's own allows it, by
+// the second of two statements.
+func TestRatioGetRole(t *testing.T) {
+	s := whole.Start(t, func(o *controlplane.Options) { o.Validate = false })
+	caller := s.With(`{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::bucket/*"},
+		{"Effect":"Allow","Action":"iam:Get*","Resource":"arn:aws:iam::` + whole.Account + `:role/bench","Condition":{"StringEquals":{"aws:PrincipalAccount":"` + whole.Account + `"}}}]}`)
+	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+	name := "bench"
+	if _, err := iam.NewFromConfig(s.Root()).CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust}); err != nil {
+		t.Fatal(err)
+	}
+	requests := signed(t, s, caller, "iam", "Action=GetRole&RoleName=bench&Version=2010-05-08")
+	hold(t,
+		&target{name: "GetRole, strict, audited", address: strings.TrimPrefix(s.Endpoint(), "http://"), requests: requests, answer: []byte(":role/bench")},
+		trivial(t, requests), 0.25)
+}
+
+// signed are requests of a query service, one for each connection, signed once.
+func signed(t *testing.T, s *whole.System, config aws.Config, service, body string) [][]byte {
+	t.Helper()
+	keys, err := config.Credentials.Retrieve(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	const body = "Action=GetCallerIdentity&Version=2011-06-15"
 	sum := sha256.Sum256([]byte(body))
 	var requests [][]byte
 	for i := range connections {
@@ -38,12 +65,10 @@ func TestRatioGetCallerIdentity(t *testing.T) {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
 		r.Header.Set("User-Agent", fmt.Sprintf("remit-bench/%d", i))
 		sigv4.Sign(r, sigv4.Credentials{AccessKeyID: keys.AccessKeyID, SecretAccessKey: keys.SecretAccessKey, SessionToken: keys.SessionToken},
-			"sts", whole.Region, time.Now(), hex.EncodeToString(sum[:]))
+			service, whole.Region, time.Now(), hex.EncodeToString(sum[:]))
 		requests = append(requests, raw(t, r))
 	}
-	hold(t,
-		&target{name: "GetCallerIdentity, strict, audited", address: strings.TrimPrefix(s.Endpoint(), "http://"), requests: requests, answer: []byte("assumed-role/")},
-		trivial(t, requests), 0.35)
+	return requests
 }
 
 // TestRatioCredentials is what a task's SDK asks for its role's keys. The

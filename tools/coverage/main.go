@@ -62,6 +62,7 @@ func render() []byte {
 		if len(r.nope) > 0 {
 			fmt.Fprintf(&b, "\nNot served: %s.\n", strings.Join(r.nope, ", "))
 		}
+		b.WriteString(why(r.name, r.nope))
 	}
 	return b.Bytes()
 }
