@@ -39,7 +39,7 @@ func alwaysAllowed(service, name string) bool {
 // be gathered to ask Authorize about it.
 func AlwaysAllowed(action string) bool {
 	service, name, ok := splitAction(action)
-	return ok && alwaysAllowed(service, name)
+	return ok && alwaysAllowed(strings.ToLower(service), name)
 }
 
 // prepare makes the query; ok is false for an action that is none. Wildcards are

@@ -2,39 +2,13 @@ package policy_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/remit-ecs/remit/policy"
 )
-
-func ExampleExplain() {
-	doc, _ := policy.Parse(policy.KindIdentity, []byte(`{"Version": "2012-10-17", "Statement": [
-  {"Sid": "RunBlue", "Effect": "Allow", "Action": "ecs:RunTask", "Resource": "*",
-   "Condition": {"StringEquals": {"aws:RequestTag/team": "blue"}}}
-]}`))
-	set := &policy.Set{Identity: []policy.Attached{{Name: "deploy", Document: doc}}}
-	why := policy.Explain(&policy.Request{
-		Principal: policy.Principal{Type: policy.User, Account: "111122223333", ARN: "arn:aws:iam::111122223333:user/alice"},
-		Action:    "ecs:RunTask",
-		Resource:  "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:7",
-		Context:   map[string][]string{"aws:requesttag/team": {"red"}},
-	}, set)
-	fmt.Print(why)
-	// Output:
-	// implicit deny: no identity-based policy allows ecs:RunTask on arn:aws:ecs:eu-west-1:111122223333:task-definition/web:7 by arn:aws:iam::111122223333:user/alice
-	// ├─ resource control policy: not asked (they do not cover ecs:RunTask)
-	// ├─ service control policy: none
-	// ├─ VPC endpoint policy: none
-	// ├─ resource-based policy: none
-	// ├─ identity-based policy: does not allow  <- decides
-	// │     nearest: deploy, statement "RunBlue" (line 2, column 3)
-	// │       condition StringEquals "blue": aws:RequestTag/team is "red" (is not met)
-	// ├─ permissions boundary: none
-	// └─ session policy: none
-	// to allow it: add to an identity-based policy of arn:aws:iam::111122223333:user/alice {"Effect":"Allow","Action":"ecs:RunTask","Resource":"arn:aws:ecs:eu-west-1:111122223333:task-definition/web:7"}
-}
 
 // typical is a role session with a few policies, as most requests are.
 func typical(t testing.TB) (*policy.Request, *policy.Set) {
@@ -240,4 +214,65 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Strings of a document are read as encoding/json reads them, and what it
+// refuses is refused.
+func TestParseStrings(t *testing.T) {
+	for _, text := range []string{
+		`""`, `"a\"b\\c\/d\b\f\n\r\t"`, `"\u0041\u00e9\u20ac"`, `"\ud83d\ude00"`, `"é€😀"`,
+		`"\ud83d"`, `"\ude00"`, `"\ud83dx"`, `"\ud83d\u0041"`, `"\u12"`, `"\u00zz"`, `"\x"`, `"\"`, `"`, "\"\x01\"", "\"\xff\"", `"\`,
+	} {
+		document := `{"Version":"2012-10-17","Statement":[{"Sid":` + text + `,"Effect":"Allow","Action":"*","Resource":"*"}]}`
+		var want struct{ Statement []struct{ Sid string } }
+		wantErr := json.Unmarshal([]byte(document), &want)
+		d, err := policy.Parse(policy.KindIdentity, []byte(document))
+		switch {
+		case wantErr != nil && err == nil:
+			t.Errorf("%s is read as %q", text, d.Statements[0].Sid)
+		case err == nil && d.Statements[0].Sid != want.Statement[0].Sid:
+			t.Errorf("%s is read as %q, want %q", text, d.Statements[0].Sid, want.Statement[0].Sid)
+		case err != nil && wantErr == nil && utf8.ValidString(text) && !strings.Contains(strings.ToLower(text), `\ud`):
+			t.Errorf("%s: %v", text, err) // half a surrogate pair is replaced there, refused here
+		}
+	}
+}
+
+// Numbers are accepted as values of conditions, in JSON's grammar.
+func TestParseNumbers(t *testing.T) {
+	for text, ok := range map[string]bool{"0": true, "-0": true, "10": true, "1.5": true, "-1.5e+3": true, "1E9": true,
+		"01": false, "1.": false, ".5": false, "-": false, "1e": false, "+1": false, "0x1": false, "true": true, "null": false, "{}": false} {
+		_, err := policy.Parse(policy.KindIdentity, []byte(`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"NumericEquals":{"a:b":`+text+`}}}}`))
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestAlwaysAllowed(t *testing.T) {
+	for action, want := range map[string]bool{"sts:GetCallerIdentity": true, "STS:getcalleridentity": true, "sts:getcalleridentity": true,
+		"sts:GetSessionToken": true, "sts:AssumeRole": false, "iam:GetCallerIdentity": false, "sts": false, "": false} {
+		set := &policy.Set{}
+		allowed := policy.Authorize(&policy.Request{Principal: alice, Action: action, Resource: "*"}, set).Allowed
+		if got := policy.AlwaysAllowed(action); got != want || allowed != want {
+			t.Errorf("AlwaysAllowed(%q) = %v, and Authorize without policies says %v, want %v", action, got, allowed, want)
+		}
+	}
+}
+
+// A document serves many evaluations at once; make race runs this.
+func TestConcurrentEvaluations(t *testing.T) {
+	r, s := typical(t)
+	want := policy.Explain(r, s).Tree()
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			for range 50 {
+				if !policy.Authorize(r, s).Allowed || policy.Explain(r, s).Tree() != want {
+					t.Error("another answer")
+				}
+			}
+		})
+	}
+	wait.Wait()
 }

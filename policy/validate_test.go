@@ -134,3 +134,40 @@ func TestPrincipals(t *testing.T) {
 		}
 	}
 }
+
+// Of several faults the one is reported that AWS checks first, whichever
+// statement has it: each document has a fault and all that are checked after it.
+func TestValidateOrder(t *testing.T) {
+	const ok = `"Effect":"Allow","Action":"s3:*","Resource":"*"`
+	faults := []struct {
+		statement string // a statement with this fault only, without braces
+		version   string
+		want      string
+	}{
+		{`"Effect":"Allow","Action":"s3:*","Resource":"*","Extra":1`, "2012-10-17", "Syntax errors in policy."},
+		{ok, "2008-10-17", "Policy document must be version 2012-10-17 or greater."},
+		{`"Effect":"allow","Action":"s3:*","Resource":"*"`, "2012-10-17", "The policy failed legacy parsing"},
+		{ok + `,"Sid":"twice"`, "2012-10-17", "Statement IDs (SID) in a single policy must be unique."},
+		{`"Effect":"Allow","Resource":"*"`, "2012-10-17", "Policy statement must contain actions."},
+		{`"Effect":"Allow","Action":"s3:*","Resource":"bucket"`, "2012-10-17", `Resource bucket must be in ARN format or "*".`},
+		{`"Effect":"Allow","Action":"GetObject","Resource":"*"`, "2012-10-17", "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."},
+		{`"Effect":"Allow","Action":"s3:*"`, "2012-10-17", "Policy statement must contain resources."},
+	}
+	for i := range faults {
+		// The later faults come first in the text.
+		version, statements := "2012-10-17", `{`+ok+`,"Sid":"once"}`
+		for _, f := range faults[i:] {
+			version = min(version, f.version)
+			statements = `{` + f.statement + `},` + `{` + f.statement + `},` + statements
+		}
+		for j := len(faults) - 1; j >= i; j-- {
+			statements += `,{` + faults[j].statement + `}`
+		}
+		text := `{"Version":"` + version + `","Statement":[` + statements + `]}`
+		err := policy.Validate(policy.KindIdentity, []byte(text))
+		var refused *policy.ValidationError
+		if !errors.As(err, &refused) || refused.Message != faults[i].want {
+			t.Errorf("fault %d: got %v, want %s", i, err, faults[i].want)
+		}
+	}
+}
