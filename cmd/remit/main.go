@@ -21,6 +21,7 @@ const usage = `Remit runs Amazon ECS task definitions with their IAM roles, and 
   remit run DIR      run a scenario: a task definition, its roles, and what they find
   remit serve        serve the AWS APIs on one endpoint
   remit env          print shell exports for the running server
+  remit simulate     say what policies in files would decide, and why
   remit version      print the version
 
 "remit COMMAND -h" prints a command's flags.
@@ -49,6 +50,8 @@ func realMain(args []string, stdout, stderr io.Writer) int {
 		err = serve(ctx, args[1:], stdout, stderr)
 	case "env":
 		err = printEnv(args[1:], stdout, stderr)
+	case "simulate":
+		err = simulate(args[1:], stdout, stderr)
 	case "version", "--version":
 		fmt.Fprintln(stdout, "remit", version)
 	case "help", "-h", "--help":

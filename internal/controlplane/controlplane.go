@@ -363,10 +363,7 @@ func (cp *ControlPlane) openState(ctx context.Context) error {
 	for account, k := range cp.roots {
 		rootKeys[k.KeyID] = gateway.RootKey{Account: account, Secret: k.Secret}
 	}
-	decide := &authz.Authorizer{Sources: cp.services.iam, Resources: cp.services.resources()}
-	if cp.Accounts.OrganizationID() != "" {
-		decide.Organizations = cp.Accounts
-	}
+	decide := &authz.Authorizer{Sources: cp.services.iam, Resources: cp.services.resources(), Organizations: cp.organizations()}
 	cp.gateway = gateway.New(gateway.Config{
 		Mode: cp.Mode, Account: cp.Account, Store: cp.store, Blobs: cp.blobs, Clock: cp.Clock, Sealer: sealer,
 		Keys:  cp.services.iam,
@@ -378,6 +375,14 @@ func (cp *ControlPlane) openState(ctx context.Context) error {
 	}, mux)
 	cp.services.connect(cp.gateway)
 	return nil
+}
+
+// organizations is nil where no account is in an organization.
+func (cp *ControlPlane) organizations() authz.Organizations {
+	if cp.Accounts.OrganizationID() == "" {
+		return nil
+	}
+	return cp.Accounts
 }
 
 // serves says whose credentials are good: nobody's of an account that is not

@@ -46,7 +46,7 @@ type registrar interface{ Register(*gateway.Mux) }
 
 func (cp *ControlPlane) buildServices(keys *seal.Keyring) services {
 	s := services{
-		iam: iam.New(iam.Deps{Seal: keys, LinkedRoleUsage: map[string]func(store.Reader, string) map[string][]string{
+		iam: iam.New(iam.Deps{Seal: keys, Organizations: cp.organizations(), LinkedRoleUsage: map[string]func(store.Reader, string) map[string][]string{
 			"ecs.amazonaws.com": ecs.ServiceLinkedRoleUsage,
 		}}),
 		ecs: ecs.New(ecs.Options{

@@ -28,6 +28,19 @@ func checkActions(names []string) error {
 	return nil
 }
 
+// Check refuses what cannot be asked: an action that is none or has wildcards, a
+// resource that is neither an ARN nor "*", an owner that is no account. An empty
+// owner is nobody in particular. The error is an *api.Error, InvalidInput.
+func Check(action, resource, account string) error {
+	if err := checkActions([]string{action}); err != nil {
+		return err
+	}
+	if account != "" && !isAccount(account) {
+		return iamapi.InvalidInputException("The resource owner %s is not an account: twelve digits", account)
+	}
+	return checkResources(&iamapi.SimulateCustomPolicyInput{ResourceArns: []string{resource}})
+}
+
 // checkResources refuses resources that are no ARNs. "*" stands alone, and not
 // beside a resource-based policy, which is about a resource.
 func checkResources(in *iamapi.SimulateCustomPolicyInput) error {

@@ -73,102 +73,124 @@ type answer struct {
 
 // ask evaluates one action on one resource.
 func (s *Simulation) ask(action, resource string) answer {
-	why := s.Explain(action, resource)
-	a := answer{decision: iamapi.PolicyEvaluationDecisionType(why.Decision.Effect.String())}
-	across := why.Decision.CrossAccount && s.Resource != nil
-	if across {
+	r, set := s.request(action, resource), s.set(ResourceKind(action))
+	d := policy.Authorize(r, set)
+	a := answer{decision: iamapi.PolicyEvaluationDecisionType(d.Effect.String())}
+	if d.CrossAccount && s.Resource != nil {
 		a.details = map[string]iamapi.PolicyEvaluationDecisionType{}
 	}
-	byOrganization := false // denied by it: the other policies are not shown
-	for i := range why.Layers {
-		l := &why.Layers[i]
-		switch l.Layer {
-		case policy.LayerSCP:
-			if s.SCP != nil {
-				a.organization = api.Ptr(l.Verdict == policy.Allows || l.Verdict == policy.NotAsked)
-				byOrganization = !*a.organization
-			}
-		case policy.LayerBoundary:
-			if s.Boundary != nil && l.Verdict != policy.NotAsked {
-				a.boundary = api.Ptr(l.Verdict == policy.Allows)
-				a.detail(iamapi.PolicySourceTypePermissionsBoundaryPolicy, l)
-			}
-			if l.Verdict == policy.Denies { // what it allows, grants nothing
-				a.match(s, iamapi.PolicySourceTypePermissionsBoundaryPolicy, why, l)
-			}
-		case policy.LayerIdentity:
-			a.match(s, iamapi.PolicySourceTypeIamPolicy, why, l)
-			a.detail(iamapi.PolicySourceTypeIamPolicy, l)
-		case policy.LayerResource, policy.LayerTrust:
-			a.match(s, iamapi.PolicySourceTypeResourcePolicy, why, l)
-			a.detail(iamapi.PolicySourceTypeResourcePolicy, l)
-		case policy.LayerSession:
-			a.match(s, iamapi.PolicySourceTypeIamPolicy, why, l)
+	for _, resource := range [...]*policy.Attached{set.Resource, set.Trust} {
+		if resource != nil {
+			a.layer(s, r, set, iamapi.PolicySourceTypeResourcePolicy, []policy.Attached{*resource}, &d)
 		}
 	}
-	if byOrganization {
-		a.matched = nil
-	} else if why.Decision.Effect == policy.ImplicitDeny {
+	a.layer(s, r, set, iamapi.PolicySourceTypeIamPolicy, set.Identity, &d)
+	a.layer(s, r, set, iamapi.PolicySourceTypeIamPolicy, set.Session, &d)
+	if set.Boundary != nil {
+		if effect, asked := a.layer(s, r, set, iamapi.PolicySourceTypePermissionsBoundaryPolicy, []policy.Attached{*set.Boundary}, &d); asked {
+			a.boundary = api.Ptr(effect == policy.Allowed)
+		}
+	}
+	if d.Effect == policy.ImplicitDeny {
 		a.missing = s.missing(action)
+	}
+	if set.SCP != nil {
+		a.organization = api.Ptr(organizationAllows(r, set))
+		if !*a.organization { // then nothing of the other policies is told
+			a.matched, a.missing = nil, nil
+		}
 	}
 	return a
 }
 
-// match lists the statements of a layer that determine the decision: all that
-// deny, or of an allowed request those that allow.
-func (a *answer) match(s *Simulation, sourceType iamapi.PolicySourceType, why *policy.Reasons, l *policy.LayerReason) {
-	effect := why.Decision.Effect
-	if !(effect == policy.ExplicitDeny && l.Verdict == policy.Denies || effect == policy.Allowed && l.Verdict == policy.Allows) {
-		return
+// layer asks one kind of policies: it lists the statements that determine the
+// decision, which are all that deny, or of an allowed request those that allow.
+// What a boundary allows grants nothing.
+func (a *answer) layer(s *Simulation, r *policy.Request, set *policy.Set, kind iamapi.PolicySourceType, list []policy.Attached, d *policy.Decision) (policy.Effect, bool) {
+	effect, asked := policy.ImplicitDeny, false
+	for i := range list {
+		allows, denies, ok := policy.Matching(r, set, list[i].Layer, &list[i])
+		asked = asked || ok
+		switch {
+		case len(denies) > 0:
+			effect = policy.ExplicitDeny
+		case len(allows) > 0 && effect == policy.ImplicitDeny:
+			effect = policy.Allowed
+		}
+		switch {
+		case d.Effect == policy.ExplicitDeny:
+			a.match(s, kind, denies)
+		case d.Allowed && list[i].Layer != policy.LayerBoundary:
+			a.match(s, kind, allows)
+		}
 	}
-	for i := range l.Statements {
-		ref := &l.Statements[i].Ref
-		p := s.texts[ref.Policy.Document]
-		start, end := span(p.Text, ref.Policy.Document, ref.Index)
-		a.matched = append(a.matched, iamapi.Statement{SourcePolicyId: &p.ID, SourcePolicyType: sourceType, StartPosition: start, EndPosition: end})
+	if r.Principal.Type == policy.Root && kind == iamapi.PolicySourceTypeIamPolicy && effect == policy.ImplicitDeny {
+		effect = policy.Allowed // the root user needs no policy
 	}
+	if a.details != nil && (len(list) > 0 || kind == iamapi.PolicySourceTypeIamPolicy && a.details[string(kind)] == "") {
+		a.details[string(kind)] = iamapi.PolicyEvaluationDecisionType(effect.String())
+	}
+	return effect, asked
 }
 
-// detail is what one kind of policy says by itself.
-func (a *answer) detail(kind iamapi.PolicySourceType, l *policy.LayerReason) {
-	if a.details == nil {
-		return
+// organizationAllows reports whether every level of the organization allows, and
+// none denies. Service-linked roles and services are not bound by it.
+func organizationAllows(r *policy.Request, set *policy.Set) bool {
+	for _, level := range set.SCP {
+		levelAllows := false
+		for i := range level {
+			allows, denies, asked := policy.Matching(r, set, policy.LayerSCP, &level[i])
+			if !asked {
+				return true
+			}
+			if len(denies) > 0 {
+				return false
+			}
+			levelAllows = levelAllows || len(allows) > 0
+		}
+		if !levelAllows {
+			return false
+		}
 	}
-	effect := policy.ImplicitDeny
-	switch l.Verdict {
-	case policy.Allows:
-		effect = policy.Allowed
-	case policy.Denies:
-		effect = policy.ExplicitDeny
+	return len(set.SCP) > 0
+}
+
+func (a *answer) match(s *Simulation, kind iamapi.PolicySourceType, refs []policy.StatementRef) {
+	for _, ref := range refs {
+		p := s.texts[ref.Policy.Document]
+		start, end := span(p.Text, ref.Policy.Document, ref.Index)
+		a.matched = append(a.matched, iamapi.Statement{SourcePolicyId: &p.ID, SourcePolicyType: kind, StartPosition: start, EndPosition: end})
 	}
-	a.details[string(kind)] = iamapi.PolicyEvaluationDecisionType(effect.String())
 }
 
 // missing are the keys that the policies refer to and that were not supplied,
 // also where they follow from the caller and whatever they are about. An allowed
 // or explicitly denied request lacks nothing.
 func (s *Simulation) missing(action string) []string {
+	kind := ResourceKind(action)
+	if keys, known := s.lacking[kind]; known {
+		return keys
+	}
+	set := s.set(kind)
 	var docs []*policy.Document
-	set := s.set(resourceKind(action))
-	list := func(l []policy.Attached) {
-		for i := range l {
-			docs = append(docs, l[i].Document)
+	for _, list := range [...][]policy.Attached{set.Identity, set.Session} {
+		for i := range list {
+			docs = append(docs, list[i].Document)
 		}
 	}
-	list(set.Identity)
 	for _, a := range [...]*policy.Attached{set.Boundary, set.Resource, set.Trust} {
 		if a != nil {
 			docs = append(docs, a.Document)
 		}
 	}
-	list(set.Session)
-	var out []string
+	var keys []string
 	for _, key := range policy.ContextKeys(docs...) {
 		if _, supplied := s.Context[strings.ToLower(key)]; !supplied {
-			out = append(out, key)
+			keys = append(keys, key)
 		}
 	}
-	return out
+	s.lacking[kind] = keys
+	return keys
 }
 
 // merge makes of the answers about two resources one about both.

@@ -19,6 +19,7 @@
 package simulation
 
 import (
+	"maps"
 	"strings"
 
 	"github.com/remit-ecs/remit/arn"
@@ -32,6 +33,10 @@ type Policy struct {
 	ID   string // the SourcePolicyId of its statements
 	ARN  string // of a managed policy
 	Text string // as written; positions refer to it
+
+	// Document is in place of Text where that is not known: of control policies,
+	// whose statements are not told.
+	Document *policy.Document
 }
 
 // Source is the principal of SimulatePrincipalPolicy with its policies, and the
@@ -49,7 +54,7 @@ type Source struct {
 }
 
 // Simulation is a set of policies and a caller. Its fields are set before the
-// first question and not changed after it.
+// first question and not changed after it. It is for one goroutine.
 type Simulation struct {
 	Caller   policy.Principal
 	Context  map[string][]string // by lower-case key: what was supplied
@@ -70,9 +75,11 @@ type Simulation struct {
 	// where it is empty.
 	Owner string
 
-	sets  map[policy.Kind]*policy.Set
-	texts map[*policy.Document]*Policy
-	bytes int // of all documents
+	sets    map[policy.Kind]*policy.Set
+	lacking map[policy.Kind][]string // what missing has found
+	texts   map[*policy.Document]*Policy
+	known   map[string][]string // see context
+	bytes   int                 // of all documents
 }
 
 // New makes the simulation that a request to IAM describes. The parameters are
@@ -141,15 +148,16 @@ func (s *Simulation) checkDocuments(in *iamapi.SimulateCustomPolicyInput) error 
 		return nil
 	}
 	for _, action := range in.ActionNames {
-		if _, err := policy.Parse(resourceKind(action), []byte(s.Resource.Text)); err != nil {
+		if _, err := policy.Parse(ResourceKind(action), []byte(s.Resource.Text)); err != nil {
 			return iamapi.InvalidInputException("Resource policy has invalid content").Because(err)
 		}
 	}
 	return nil
 }
 
-// resourceKind is what kind of resource-based policy governs an action.
-func resourceKind(action string) policy.Kind {
+// ResourceKind is what kind of resource-based policy governs an action: a role's
+// trust policy or any other.
+func ResourceKind(action string) policy.Kind {
 	service, name, _ := strings.Cut(strings.ToLower(action), ":")
 	if service != "sts" {
 		return policy.KindResource
@@ -167,7 +175,7 @@ func (s *Simulation) set(kind policy.Kind) *policy.Set {
 		return set
 	}
 	if s.sets == nil {
-		s.sets, s.texts = map[policy.Kind]*policy.Set{}, map[*policy.Document]*Policy{}
+		s.sets, s.lacking, s.texts = map[policy.Kind]*policy.Set{}, map[policy.Kind][]string{}, map[*policy.Document]*Policy{}
 	}
 	set := &policy.Set{
 		Identity: s.attach(policy.KindIdentity, policy.LayerIdentity, s.Identity),
@@ -202,8 +210,10 @@ func (s *Simulation) set(kind policy.Kind) *policy.Set {
 func (s *Simulation) attach(kind policy.Kind, layer policy.Layer, list []Policy) []policy.Attached {
 	out := make([]policy.Attached, len(list))
 	for i := range list {
-		// What cannot be read stays in the document's diagnostics, and denies.
-		doc, _ := policy.Parse(kind, []byte(list[i].Text))
+		doc := list[i].Document
+		if doc == nil { // what cannot be read stays in the document's diagnostics, and denies
+			doc, _ = policy.Parse(kind, []byte(list[i].Text))
+		}
 		out[i] = policy.Attached{Layer: layer, ARN: list[i].ARN, Name: list[i].ID, Document: doc}
 		s.texts[doc] = &list[i]
 		s.bytes += len(list[i].Text)
@@ -214,8 +224,11 @@ func (s *Simulation) attach(kind policy.Kind, layer policy.Layer, list []Policy)
 // Explain decides about one action, without wildcards, on one resource, and
 // says why.
 func (s *Simulation) Explain(action, resource string) *policy.Reasons {
-	r := &policy.Request{Principal: s.Caller, Action: action, Resource: resource, ResourceAccount: s.resourceAccount(resource), Context: s.context()}
-	return policy.Explain(r, s.set(resourceKind(action)))
+	return policy.Explain(s.request(action, resource), s.set(ResourceKind(action)))
+}
+
+func (s *Simulation) request(action, resource string) *policy.Request {
+	return &policy.Request{Principal: s.Caller, Action: action, Resource: resource, ResourceAccount: s.resourceAccount(resource), Context: s.context()}
 }
 
 // resourceAccount is the account that owns a resource. Where the resource's
@@ -236,12 +249,12 @@ func (s *Simulation) resourceAccount(resource string) string {
 
 // context is what follows from the caller, overlaid with what was supplied.
 func (s *Simulation) context() map[string][]string {
-	out := make(map[string][]string, len(s.Context)+8)
-	fillContext(&s.Caller, out)
-	for k, v := range s.Context {
-		out[k] = v
+	if s.known == nil {
+		s.known = make(map[string][]string, len(s.Context)+8)
+		fillContext(&s.Caller, s.known)
+		maps.Copy(s.known, s.Context)
 	}
-	return out
+	return s.known
 }
 
 func invalidDocument(what string, i int, err error) *api.Error {

@@ -29,7 +29,7 @@ func (s *Service) mayGetContextKeysForPrincipalPolicy(c *gateway.Call, in *iamap
 //
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetContextKeysForPrincipalPolicy.html
 func (s *Service) getContextKeysForPrincipalPolicy(c *gateway.Call, in *iamapi.GetContextKeysForPrincipalPolicyInput) (*iamapi.GetContextKeysForPrincipalPolicyOutput, error) {
-	src, err := readSource(c, in.PolicySourceArn)
+	src, err := s.readSource(c, in.PolicySourceArn)
 	if err != nil {
 		return nil, err
 	}

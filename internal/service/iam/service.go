@@ -22,6 +22,7 @@ package iam
 
 import (
 	"github.com/remit-ecs/remit/internal/api/iamapi"
+	"github.com/remit-ecs/remit/internal/authz"
 	"github.com/remit-ecs/remit/internal/gateway"
 	"github.com/remit-ecs/remit/internal/seal"
 	"github.com/remit-ecs/remit/internal/store"
@@ -34,6 +35,9 @@ type Deps struct {
 	// a service needs its service-linked role for: ARNs by region. Such a role is
 	// not deleted. A service that is not here needs none.
 	LinkedRoleUsage map[string]func(r store.Reader, account string) map[string][]string
+	// Organizations has the service control policies that simulations of
+	// principals include; nil where no account is in an organization.
+	Organizations authz.Organizations
 }
 
 // Service serves IAM. It implements authz.Sources and gateway.Keys.

@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/remit-ecs/remit/internal/authz"
 	"github.com/remit-ecs/remit/internal/gateway"
 	"github.com/remit-ecs/remit/internal/simulation"
+	"github.com/remit-ecs/remit/policy"
 )
 
 // registerSimulation adds the operations of the policy simulator.
@@ -41,7 +43,7 @@ func (s *Service) maySimulatePrincipalPolicy(c *gateway.Call, in *iamapi.Simulat
 //
 // https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 func (s *Service) simulatePrincipalPolicy(c *gateway.Call, in *iamapi.SimulatePrincipalPolicyInput) (*iamapi.SimulatePrincipalPolicyOutput, error) {
-	src, err := readSource(c, in.PolicySourceArn)
+	src, err := s.readSource(c, in.PolicySourceArn)
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +104,8 @@ func sourceNoun(c *gateway.Call, source *string) (n noun, name string, err error
 		n = userNoun
 	case kind == roleNoun.word:
 		n = roleNoun
+	case kind == groupNoun.word:
+		n = groupNoun
 	default:
 		return n, "", iamapi.InvalidInputException("Invalid ARN provided in the request: %s", text)
 	}
@@ -126,7 +130,7 @@ func aboutSource(c *gateway.Call, source *string) ([]authz.Ask, error) {
 }
 
 // readSource reads a principal with everything that is attached to it.
-func readSource(c *gateway.Call, source *string) (simulation.Source, error) {
+func (s *Service) readSource(c *gateway.Call, source *string) (simulation.Source, error) {
 	n, name, err := sourceNoun(c, source)
 	if err != nil {
 		return simulation.Source{}, err
@@ -136,6 +140,21 @@ func readSource(c *gateway.Call, source *string) (simulation.Source, error) {
 		return simulation.Source{}, iamapi.NoSuchEntityException("Unable to retrieve specified IAM entity.")
 	}
 	src := simulation.Source{Account: c.Account, ARN: e.ARN, UserID: e.ID, Identity: attachedPolicies(c, n, e)}
+	if n.word == userNoun.word {
+		if u, ok := getUser(c.Tx, c.Home, name); ok {
+			for _, g := range groupsOf(c.Tx, c.Home, u) {
+				for _, p := range attachedPolicies(c, groupNoun, &g.Entity) {
+					// A policy that is attached twice takes part once.
+					if p.ARN == "" || !slices.ContainsFunc(src.Identity, func(q simulation.Policy) bool { return q.ARN == p.ARN }) {
+						src.Identity = append(src.Identity, p)
+					}
+				}
+			}
+		}
+	}
+	if s.Organizations != nil {
+		src.SCP = serviceControlPolicies(s.Organizations.SCP(c.Account))
+	}
 	if e.Boundary != "" {
 		b := managedPolicy(c, e.Boundary)
 		src.Boundary = &b
@@ -152,6 +171,21 @@ func attachedPolicies(c *gateway.Call, n noun, e *Entity) []simulation.Policy {
 	}
 	for _, policyARN := range e.Attached {
 		out = append(out, managedPolicy(c, policyARN))
+	}
+	return out
+}
+
+// serviceControlPolicies are those that bind the principal's account, by level;
+// nil outside of an organization and in its management account.
+func serviceControlPolicies(levels [][]policy.Attached) [][]simulation.Policy {
+	if levels == nil {
+		return nil
+	}
+	out := make([][]simulation.Policy, len(levels))
+	for i, level := range levels {
+		for _, a := range level {
+			out[i] = append(out[i], simulation.Policy{ID: a.Name, ARN: a.ARN, Document: a.Document})
+		}
 	}
 	return out
 }

@@ -8,6 +8,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/remit-ecs/remit/internal/service/iam"
+	"github.com/remit-ecs/remit/internal/testkit"
 )
 
 const (
@@ -133,6 +136,82 @@ func TestSimulatePrincipalPolicy(t *testing.T) {
 	in = &awsiam.SimulatePrincipalPolicyInput{PolicySourceArn: aws.String(prefix + "user/elsewhere/alice"), ActionNames: []string{"ecs:ListClusters"}, PolicyInputList: []string{noDelete}}
 	if got, want := simulate(in), "ecs:ListClusters allowed PolicyInputList.1"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestSimulateGroups(t *testing.T) {
+	k := newKit(t)
+	k.user("alice", getA)
+	staff, readers := aws.String("staff"), aws.String("readers")
+	shared := k.policy("deleting", del)
+	for _, g := range []*string{staff, readers} {
+		must(t)(k.CreateGroup(ctx, &awsiam.CreateGroupInput{GroupName: g, Path: aws.String("/g/")}))
+		must(t)(k.AddUserToGroup(ctx, &awsiam.AddUserToGroupInput{GroupName: g, UserName: aws.String("alice")}))
+		must(t)(k.AttachGroupPolicy(ctx, &awsiam.AttachGroupPolicyInput{GroupName: g, PolicyArn: &shared}))
+	}
+	must(t)(k.PutGroupPolicy(ctx, &awsiam.PutGroupPolicyInput{GroupName: staff, PolicyName: aws.String("list"), PolicyDocument: aws.String(
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:ListBucket","Resource":"*","Condition":{"StringEquals":{"s3:prefix":"public/"}}}]}`)}))
+	actions := []string{"s3:GetObject", "s3:ListBucket", "s3:DeleteObject"}
+	prefixed := []types.ContextEntry{{ContextKeyName: aws.String("s3:prefix"), ContextKeyType: types.ContextKeyTypeEnumString, ContextKeyValues: []string{"public/"}}}
+	for _, tc := range []struct{ source, want string }{
+		{prefix + "user/alice", "s3:GetObject allowed user_alice_p0; s3:ListBucket allowed group_staff_list; s3:DeleteObject allowed deleting"},
+		{prefix + "group/g/staff", "s3:GetObject implicitDeny; s3:ListBucket allowed group_staff_list; s3:DeleteObject allowed deleting"},
+		{prefix + "group/g/readers", "s3:GetObject implicitDeny; s3:ListBucket implicitDeny; s3:DeleteObject allowed deleting"},
+	} {
+		out, err := k.SimulatePrincipalPolicy(ctx, &awsiam.SimulatePrincipalPolicyInput{PolicySourceArn: &tc.source, ActionNames: actions, ResourceArns: []string{"arn:aws:s3:::shelf/a"}, ContextEntries: prefixed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := said(out.EvaluationResults); got != tc.want {
+			t.Errorf("%s\ngot  %s\nwant %s", tc.source, got, tc.want)
+		}
+	}
+	keys, err := k.GetContextKeysForPrincipalPolicy(ctx, &awsiam.GetContextKeysForPrincipalPolicyInput{PolicySourceArn: aws.String(prefix + "user/alice")})
+	if err != nil || !slices.Equal(keys.ContextKeyNames, []string{"s3:prefix"}) {
+		t.Errorf("%v %v", keys, err)
+	}
+	_, err = k.SimulatePrincipalPolicy(ctx, &awsiam.SimulatePrincipalPolicyInput{PolicySourceArn: aws.String(prefix + "group/nobody"), ActionNames: actions})
+	refused(t, err, "NoSuchEntity: Unable to retrieve specified IAM entity.")
+}
+
+// TestSimulateOrganization simulates in an account that is bound by service
+// control policies, and in the management account, which is not.
+func TestSimulateOrganization(t *testing.T) {
+	file := `{"organization": {"id": "` + testkit.OrganizationID + `", "managementAccount": "` + testkit.Management + `", "root": {
+		"id": "r-test", "accounts": [{"id": "` + testkit.Management + `"}, {"id": "` + account + `"}],
+		"serviceControlPolicies": ["FullAWSAccess", {"name": "NoDelete", "id": "p-nodelete", "document":
+			{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"s3:DeleteObject","Resource":"*"}}}]}}}`
+	kit := testkit.New(t, func(k *testkit.Kit) []testkit.Registrar {
+		s := iam.New(iam.Deps{Seal: k.Seal, Organizations: k.Authz.Organizations})
+		k.Authz.Sources, k.Gateway.Keys = s, s
+		return []testkit.Registrar{s}
+	}, testkit.WithAccounts(file))
+	for _, tc := range []struct {
+		account, want string
+		allowed       []bool // by the organization, none without
+	}{
+		{account, "s3:DeleteObject explicitDeny; s3:GetObject implicitDeny", []bool{false, true}},
+		{testkit.Management, "s3:DeleteObject allowed user_alice_p; s3:GetObject implicitDeny", nil},
+	} {
+		root := awsiam.NewFromConfig(kit.RootOf(tc.account))
+		must(t)(root.CreateUser(ctx, &awsiam.CreateUserInput{UserName: aws.String("alice")}))
+		must(t)(root.PutUserPolicy(ctx, &awsiam.PutUserPolicyInput{UserName: aws.String("alice"), PolicyName: aws.String("p"), PolicyDocument: aws.String(del)}))
+		out, err := root.SimulatePrincipalPolicy(ctx, &awsiam.SimulatePrincipalPolicyInput{PolicySourceArn: aws.String("arn:aws:iam::" + tc.account + ":user/alice"), ActionNames: []string{"s3:DeleteObject", "s3:GetObject"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := said(out.EvaluationResults); got != tc.want {
+			t.Errorf("%s: got %s, want %s", tc.account, got, tc.want)
+		}
+		var allowed []bool
+		for _, r := range out.EvaluationResults {
+			if r.OrganizationsDecisionDetail != nil {
+				allowed = append(allowed, r.OrganizationsDecisionDetail.AllowedByOrganizations)
+			}
+		}
+		if !slices.Equal(allowed, tc.allowed) {
+			t.Errorf("%s: allowed by the organization: %v, want %v", tc.account, allowed, tc.allowed)
+		}
 	}
 }
 
