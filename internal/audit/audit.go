@@ -248,6 +248,10 @@ func Decode(b []byte) (*Record, error) {
 // ReadOnly says whether an operation changes nothing, judged as CloudTrail
 // does, by its name. Assuming a role changes nothing either.
 func ReadOnly(op string) bool {
+	switch op {
+	case "Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "GenerateRandom": // of KMS
+		return true
+	}
 	for _, p := range [...]string{"Get", "List", "Describe", "Head", "BatchGet", "BatchCheck", "Lookup", "Filter", "AssumeRole", "Discover", "Poll", "StartTelemetrySession", "Simulate", "Decode"} {
 		if strings.HasPrefix(op, p) {
 			return true
@@ -261,7 +265,8 @@ func ReadOnly(op string) bool {
 func HandsOut(op string) bool {
 	switch op {
 	case "GetSessionToken", "GetFederationToken", "GetAuthorizationToken", "GetSecretValue", "BatchGetSecretValue",
-		"GetParameter", "GetParameters", "GetParametersByPath", "GetParameterHistory":
+		"GetParameter", "GetParameters", "GetParametersByPath", "GetParameterHistory",
+		"Decrypt", "GenerateDataKey", "GenerateRandom":
 		return true
 	}
 	return strings.HasPrefix(op, "AssumeRole")

@@ -110,7 +110,7 @@ func (p *Principal) is(who *session.Principal) bool {
 		return false
 	case p.isAccount():
 		return who.Account == a.Account
-	case p.ID == "": // of an account that is not served here
+	case p.ID == "": // a federated user, or of an account that is not served here
 		return p.ARN == who.ARN || p.ARN == who.RoleARN
 	}
 	unique, _, _ := strings.Cut(who.UserID, ":")
@@ -135,8 +135,8 @@ func (s *Service) principal(c *gateway.Call, text string) (*Principal, error) {
 	}
 	kind, _ := a.Type()
 	switch {
-	case a.Service == "iam" && a.Resource == "root":
-		return &Principal{ARN: text}, nil
+	case a.Service == "iam" && a.Resource == "root", a.Service == "sts" && kind == "federated-user":
+		return &Principal{ARN: text}, nil // they have no unique id
 	case a.Service == "iam" && (kind == "user" || kind == "role"), a.Service == "sts" && kind == "assumed-role":
 	default:
 		return nil, invalid

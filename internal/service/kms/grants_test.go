@@ -155,6 +155,10 @@ func TestGrantees(t *testing.T) {
 	}
 	_, err = decrypt(sdk.NewFromConfig(g.Session("worker", "two", time.Hour)), blob, nil)
 	fails(t, err, "AccessDeniedException", "")
+	// A federated user, by name.
+	if err := to("arn:aws:sts::111122223333:federated-user/bob"); err != nil {
+		t.Error(err)
+	}
 	// A role of the same name is another role.
 	if err := to(g.role); err != nil {
 		t.Fatal(err)

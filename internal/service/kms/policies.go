@@ -105,6 +105,8 @@ func mayPutAgain(c *gateway.Call, d *Key) bool {
 		who.Type = policy.User
 	case session.AssumedRole:
 		who.Type = policy.AssumedRole
+	case session.FederatedUser:
+		who.Type, who.RoleARN = policy.FederatedUser, p.IssuerARN
 	default:
 		return false
 	}

@@ -56,13 +56,22 @@ func customerKey(account, region string, keyID *string) string {
 	}
 }
 
-// customerKey is that of the secret.
-func (d *Secret) customerKey(c *gateway.Call) string {
-	return customerKey(accountOf(d.ARN), c.Region, d.KmsKeyID)
+// keyARN is the ARN of the key that a KmsKeyId names. What an alias names only
+// KMS knows: then there is none to put conditions on.
+func keyARN(account, region string, keyID *string) *string {
+	if k := customerKey(account, region, keyID); strings.Contains(k, ":key/") {
+		return &k
+	}
+	return nil
 }
 
-// accountOf is the account in a secret's own ARN.
-func accountOf(secretARN string) string { return strings.Split(secretARN, ":")[4] }
+// customerKey is that of the secret.
+func (d *Secret) customerKey(c *gateway.Call) string {
+	return customerKey(ownerOf(d.ARN), c.Region, d.KmsKeyID)
+}
+
+// ownerOf is the account in a secret's own ARN.
+func ownerOf(secretARN string) string { return strings.Split(secretARN, ":")[4] }
 
 // toKMS is where calls for the caller of c go.
 func toKMS(c *gateway.Call) (*gateway.Invoker, gateway.Target) {
@@ -164,7 +173,7 @@ func (s *Service) open(c *gateway.Call, d *Secret, v *Version) (value, error) {
 	default:
 		return value{}, errDecryption(fmt.Errorf("version %s of %s has no value", v.ID, d.ARN))
 	}
-	if c.Principal.Account != "" && c.Principal.Account != accountOf(d.ARN) {
+	if c.Principal.Account != "" && c.Principal.Account != ownerOf(d.ARN) {
 		return value{}, sm.InvalidRequestException("You can't access a secret from a different AWS account if you encrypt the secret with the default KMS service key.")
 	}
 	plain, err := s.ring.Open(purpose(d.ARN, v.ID), v.Sealed)

@@ -136,6 +136,28 @@ func TestWritersNeedTheKey(t *testing.T) {
 	}
 }
 
+// TestKeyConditions: who may make secrets under one key alone cannot name
+// another, nor hide it behind an alias.
+func TestKeyConditions(t *testing.T) {
+	w := startKMS(t)
+	c := w.with(testkit.Allow("*", "kms:*"), `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["secretsmanager:CreateSecret","secretsmanager:UpdateSecret"],"Resource":"*",
+		"Condition":{"StringEquals":{"secretsmanager:KmsKeyArn":"`+w.key+`"}}}}`)
+	create := func(name, key string) error {
+		_, err := c.CreateSecret(ctx, &sdk.CreateSecretInput{Name: &name, KmsKeyId: &key})
+		return err
+	}
+	for i, key := range []string{w.key, w.key[strings.LastIndex(w.key, "/")+1:]} {
+		if err := create(fmt.Sprintf("s%d", i), key); err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	for _, key := range []string{"alias/orders", w.newKey("alias/second"), "alias/aws/secretsmanager", ""} {
+		fails(t, create("x", key), "AccessDeniedException", "secretsmanager:CreateSecret")
+		_, err := c.UpdateSecret(ctx, &sdk.UpdateSecretInput{SecretId: aws.String("s0"), KmsKeyId: &key})
+		fails(t, err, "AccessDeniedException", "secretsmanager:UpdateSecret")
+	}
+}
+
 func TestKeyState(t *testing.T) {
 	w := startKMS(t)
 	if _, err := w.CreateSecret(ctx, &sdk.CreateSecretInput{Name: aws.String("s"), SecretString: aws.String("v"), KmsKeyId: &w.key}); err != nil {

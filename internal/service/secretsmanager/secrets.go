@@ -19,8 +19,8 @@ func (s *Service) mayCreateSecret(c *gateway.Call, in *sm.CreateSecretInput) ([]
 		return nil, err
 	}
 	k := keys{"secretsmanager:name": {api.Value(in.Name)}}.requestTags(in.Tags).
-		set("secretsmanager:description", in.Description).set("secretsmanager:kmskeyid", in.KmsKeyId).set("secretsmanager:type", in.Type).
-		flag("secretsmanager:forceoverwritereplicasecret", in.ForceOverwriteReplicaSecret)
+		set("secretsmanager:description", in.Description).set("secretsmanager:kmskeyid", in.KmsKeyId).set("secretsmanager:kmskeyarn", keyARN(c.Account, c.Region, in.KmsKeyId)).
+		set("secretsmanager:type", in.Type).flag("secretsmanager:forceoverwritereplicasecret", in.ForceOverwriteReplicaSecret)
 	for _, r := range in.AddReplicaRegions {
 		k["secretsmanager:addreplicaregions"] = append(k["secretsmanager:addreplicaregions"], api.Value(r.Region))
 	}
@@ -156,8 +156,11 @@ func (s *Service) describeSecret(c *gateway.Call, in *sm.DescribeSecretInput) (*
 }
 
 func (s *Service) mayUpdateSecret(c *gateway.Call, in *sm.UpdateSecretInput) ([]authz.Ask, error) {
-	return about(c, in.SecretId, keys{}.set("secretsmanager:description", in.Description).
-		set("secretsmanager:kmskeyid", in.KmsKeyId).set("secretsmanager:type", in.Type))
+	k := keys{}.set("secretsmanager:description", in.Description).set("secretsmanager:kmskeyid", in.KmsKeyId).set("secretsmanager:type", in.Type)
+	if r, err := parseID(c.Account, c.Region, api.Value(in.SecretId)); err == nil {
+		k.set("secretsmanager:kmskeyarn", keyARN(r.account, c.Region, in.KmsKeyId))
+	}
+	return about(c, in.SecretId, k)
 }
 
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecret.html
