@@ -3,10 +3,13 @@ package controlplane_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -17,6 +20,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/remit-ecs/remit/internal/controlplane"
+	"github.com/remit-ecs/remit/internal/gateway"
 	"github.com/remit-ecs/remit/internal/organization"
 	"github.com/remit-ecs/remit/internal/testkit"
 	"github.com/remit-ecs/remit/internal/testkit/whole"
@@ -55,6 +59,7 @@ func TestKeysOfAccountsStay(t *testing.T) {
 	const one = `{"accounts":[{"id":"` + testkit.Account + `"}]}`
 	keys := map[string]string{}
 	var user, session aws.Config
+	var password, repository string
 	t.Run("several", func(t *testing.T) {
 		s := start(t, testkit.TwoAccounts)
 		for _, account := range []string{testkit.Account, testkit.Other} {
@@ -65,6 +70,15 @@ func TestKeysOfAccountsStay(t *testing.T) {
 			if _, err := sts.NewFromConfig(c).GetCallerIdentity(ctx, nil); err != nil {
 				t.Fatal(err)
 			}
+		}
+		token, err := ecr.NewFromConfig(s.RootOf(testkit.Other)).GetAuthorizationToken(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		password = *token.AuthorizationData[0].AuthorizationToken // base64 of AWS:PASSWORD, as the header has it
+		repository = "/v2/" + testkit.Other + ".dkr.ecr." + whole.Region + ".amazonaws.com/none/tags/list"
+		if status := tags(t, s.Endpoint()+repository, password); status != http.StatusNotFound {
+			t.Errorf("status %d for a repository that does not exist", status)
 		}
 	})
 	t.Run("one", func(t *testing.T) {
@@ -81,6 +95,11 @@ func TestKeysOfAccountsStay(t *testing.T) {
 			refusedWith(t, "of an account that is not served", err, "InvalidClientTokenId", "The security token included in the request is invalid.")
 		}
 	})
+	t.Run("one, registry", func(t *testing.T) {
+		if status := tags(t, start(t, one).Endpoint()+repository, password); status == http.StatusNotFound || status < 400 {
+			t.Errorf("status %d for the password of an account that is not served", status)
+		}
+	})
 	t.Run("several again", func(t *testing.T) {
 		s := start(t, testkit.TwoAccounts)
 		for account, key := range keys {
@@ -93,6 +112,46 @@ func TestKeysOfAccountsStay(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// tags is a request of a registry's client.
+func tags(t *testing.T, url, password string) int {
+	t.Helper()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Basic "+password)
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
+}
+
+// TestAccountsWithoutVerification: with --iam off the access key id may be an
+// account's number. Where accounts are named it has to be one of them.
+func TestAccountsWithoutVerification(t *testing.T) {
+	who := func(s *whole.System, key string) (string, error) {
+		c := s.Root()
+		c.Credentials = credentials.NewStaticCredentialsProvider(key, "anything", "")
+		out, err := sts.NewFromConfig(c).GetCallerIdentity(ctx, nil)
+		if err != nil {
+			return "", err
+		}
+		return *out.Account, nil
+	}
+	off := func(o *controlplane.Options) { o.Mode = gateway.Off }
+	named, alone := whole.Accounts(t, testkit.TwoAccounts, off), whole.Start(t, off)
+	if got, err := who(named, testkit.Other); err != nil || got != testkit.Other {
+		t.Errorf("%s %v", got, err)
+	}
+	_, err := who(named, "123412341234")
+	refusedWith(t, "not named", err, "InvalidClientTokenId", "The security token included in the request is invalid.")
+	if got, err := who(alone, "123412341234"); err != nil || got != "123412341234" {
+		t.Errorf("%s %v", got, err)
+	}
 }
 
 // TestWrongAccounts: what the control plane is not started with.

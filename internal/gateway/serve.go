@@ -258,6 +258,9 @@ func (g *Gateway) invoke(ctx context.Context, i *Invoker, t Target, op *api.OpIn
 		c.facts.SourceARN, c.facts.SourceAcct = t.SourceARN, t.Account
 	}
 	e, err := g.mux.find(op)
+	if err == nil && p.Account != "" && !g.serves(p.Account) { // a registry's password may outlive its account
+		err = api.InvalidClientToken()
+	}
 	if err == nil {
 		err = wire.Validate(op, in)
 	}
