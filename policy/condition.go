@@ -186,17 +186,28 @@ func compileOperand(op operator, text string, variables bool) operand {
 	return o
 }
 
-// parsePrefix reads a CIDR block or a bare address. Host bits are ignored.
+// parsePrefix reads a CIDR block or a bare address. Host bits are ignored, and
+// IPv4 written within IPv6 (::ffff:192.0.2.0/120) is IPv4, as it is in compare.
 func parsePrefix(text string) (netip.Prefix, bool) {
+	var a netip.Addr
+	var bits int
 	if strings.Contains(text, "/") {
 		p, err := netip.ParsePrefix(text)
-		return p.Masked(), err == nil
+		if err != nil {
+			return netip.Prefix{}, false
+		}
+		a, bits = p.Addr(), p.Bits()
+	} else {
+		var err error
+		if a, err = netip.ParseAddr(text); err != nil {
+			return netip.Prefix{}, false
+		}
+		bits = a.BitLen()
 	}
-	a, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.Prefix{}, false
+	if a.Is4In6() && bits >= 96 {
+		a, bits = a.Unmap(), bits-96
 	}
-	return netip.PrefixFrom(a.WithZone(""), a.BitLen()), true
+	return netip.PrefixFrom(a.WithZone(""), bits).Masked(), true
 }
 
 // outcome is the comparison of one value with one operand.

@@ -251,7 +251,10 @@ type Diagnostic struct {
 
 // String is the diagnostic as a line for people.
 func (d Diagnostic) String() string {
-	s := "line " + strconv.Itoa(d.At.Line) + ": " + d.Text
+	s := d.Text
+	if d.At.Line > 0 { // the request, or a missing document, has no lines
+		s = "line " + strconv.Itoa(d.At.Line) + ": " + s
+	}
 	if d.Policy != nil {
 		s = d.Policy.label() + ", " + s
 	}

@@ -145,6 +145,10 @@ func TestAuthorizeRefusesMalformedRequests(t *testing.T) {
 		if d := policy.Authorize(&r, set); d.Allowed || len(d.Diagnostics) == 0 {
 			t.Errorf("%q on %q: %+v", r.Action, r.Resource, d)
 		}
+		why := policy.Explain(&r, set)
+		if !strings.HasSuffix(why.Tree(), "\nunreadable, so denied: the request's action or resource cannot be read\n") || why.Changes() != nil {
+			t.Errorf("%q on %q: %v\n%s", r.Action, r.Resource, why.Changes(), why)
+		}
 	}
 	if d := policy.Authorize(&policy.Request{}, &policy.Set{}); d.Allowed {
 		t.Error("the empty request is allowed")
