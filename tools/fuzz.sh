@@ -4,7 +4,7 @@
 # frames) for the time given, the others for two seconds.
 set -euo pipefail
 time=${1:-20s}
-long='^(\./internal/sigv4|\./internal/wire|\./policy|\./internal/agent/runtime/image|\./internal/agent/acs|\./internal/service/ecs|\./internal/service/ecs/hosts) (FuzzParse|FuzzBody|FuzzDecode.*|FuzzRecognise|FuzzLayer|FuzzTaskDefinition|FuzzRegisterTaskDefinition|FuzzFrames?)$'
+long='^(\./internal/sigv4|\./internal/wire|\./policy|\./internal/agent/runtime/image|\./internal/agent/acs|\./internal/service/ecs|\./internal/service/ecs/hosts) (FuzzParse|FuzzCondition|FuzzVariables|FuzzBody|FuzzDecode.*|FuzzRecognise|FuzzLayer|FuzzTaskDefinition|FuzzRegisterTaskDefinition|FuzzFrames?)$'
 count=0
 while IFS=: read -r file target; do
 	dir=./$(dirname "$file")
