@@ -23,7 +23,7 @@ func TestEncode(t *testing.T) {
 		EventType: "AwsApiCall", ManagementEvent: true, RecipientAccountID: "1", EventCategory: "Management",
 		UserIdentity: UserIdentity{
 			Type: "AssumedRole", PrincipalID: "p", ARN: "a", AccountID: "1", AccessKeyID: "k", UserName: "u", InvokedBy: "i",
-			SessionContext: &SessionContext{SessionIssuer: SessionIssuer{"Role", "p", "a", "1", "n"}, Attributes: map[string]string{"creationDate": "d", "a": odd}},
+			SessionContext: &SessionContext{SessionIssuer: SessionIssuer{"Role", "p", "a", "1", "n"}, Attributes: map[string]string{"creationDate": "d", "a": odd}, SourceIdentity: odd},
 		},
 	}
 	var nilMap map[string]any

@@ -137,12 +137,12 @@ func event(r *audit.Record, at time.Time, text []byte) cloudtrailapi.Event {
 }
 
 // username is the name that LookupEvents shows and searches: the user's, the
-// role session's, or "root".
+// role session's, the federated user's, or "root".
 func username(u *audit.UserIdentity) string {
 	switch u.Type {
 	case "Root":
 		return "root"
-	case "AssumedRole":
+	case "AssumedRole", "FederatedUser":
 		for i := len(u.ARN) - 1; i >= 0; i-- {
 			if u.ARN[i] == '/' {
 				return u.ARN[i+1:]

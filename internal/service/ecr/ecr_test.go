@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/smithy-go"
@@ -519,6 +520,18 @@ func TestPassword(t *testing.T) {
 	}
 	if p, err := f.service.OpenToken(root); err != nil || p.Type != session.Root || !p.ExpiresAt.IsZero() {
 		t.Errorf("%+v, %v", p, err)
+	}
+	// Of a user's session, here the root user's, the password is no more than it.
+	short, err := f.Sealer.Mint(session.Principal{Type: session.Root, Account: testkit.Account, ARN: "arn:aws:iam::" + testkit.Account + ":root", UserID: testkit.Account},
+		"ASIAEXAMPLEEXAMPLE22", time.Hour, now.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := f.Root()
+	cfg.Credentials = credentials.NewStaticCredentialsProvider(short.AccessKeyID, short.SecretAccessKey, short.SessionToken)
+	ofSession, expires := password(cfg)
+	if p, err := f.service.OpenToken(ofSession); err != nil || p.Type != session.Root || !p.Temporary() || !p.ExpiresAt.Equal(short.Expiration) || !expires.Equal(short.Expiration) {
+		t.Errorf("%+v until %v, %v", p, expires, err)
 	}
 	f.ended.end("one")
 	if _, err := f.service.OpenToken(one); !errors.Is(err, session.ErrInvalid) {

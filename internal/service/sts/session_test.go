@@ -1,6 +1,7 @@
 package sts_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -60,6 +61,10 @@ func TestSessionPolicies(t *testing.T) {
 		{func(in *awssts.AssumeRoleInput) { in.Policy = aws.String("{") }, "MalformedPolicyDocument", ""},
 		{func(in *awssts.AssumeRoleInput) {
 			in.Policy = aws.String(testkit.Allow("arn:aws:s3:::"+strings.Repeat("x", 2048), "s3:GetObject"))
+		}, "PackedPolicyTooLarge", "Packed policy consumes"},
+		{func(in *awssts.AssumeRoleInput) { // policy and ARNs share the limit
+			in.Policy = aws.String(testkit.Allow("arn:aws:s3:::"+strings.Repeat("x", 1900), "s3:GetObject"))
+			in.PolicyArns = []types.PolicyDescriptorType{{Arn: aws.String("arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")}}
 		}, "PackedPolicyTooLarge", "Packed policy consumes"},
 		{func(in *awssts.AssumeRoleInput) {
 			in.PolicyArns = []types.PolicyDescriptorType{{Arn: p.Policy.Arn}}
@@ -132,8 +137,29 @@ func TestTagsAndSourceIdentity(t *testing.T) {
 	}
 	_, err = chain.AssumeRole(ctx, request(plain))
 	wantError(t, err, "AccessDenied", "sts:TagSession")
+	// Sent again unchanged it is no change.
+	again := request(second)
+	again.SourceIdentity = aws.String("alice")
+	if _, err := chain.AssumeRole(ctx, again); err != nil {
+		t.Error(err)
+	}
 	_, err = chain.AssumeRole(ctx, tagged(second))
 	wantError(t, err, "ValidationError", "conflicts with a transitive tag key from the calling session")
+	// The trail has it, and whose key the new session's is.
+	found := false
+	for _, r := range k.Trail() {
+		text, err := json.Marshal(r.ResponseElements)
+		if err != nil || r.EventName != "AssumeRole" || !strings.Contains(string(text), *out.Credentials.AccessKeyId) {
+			continue
+		}
+		found = true
+		if s := r.UserIdentity.SessionContext; s == nil || s.SourceIdentity != "alice" || strings.Contains(string(text), *out.Credentials.SecretAccessKey) || strings.Contains(string(text), *out.Credentials.SessionToken) {
+			t.Errorf("%+v %s", r.UserIdentity, text)
+		}
+	}
+	if !found {
+		t.Error("the trail does not say who got the access key")
+	}
 	in = request(second)
 	in.SourceIdentity = aws.String("mallory")
 	_, err = chain.AssumeRole(ctx, in)
