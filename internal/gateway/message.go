@@ -174,38 +174,51 @@ func (c *Call) tellWhy(w http.ResponseWriter, err *api.Error) {
 // newMessage tells all there is to tell; nil where the caller has no account.
 func newMessage(c *Call, v *authz.Verdict) *AuthorizationMessage {
 	m := &AuthorizationMessage{
-		RequestID: c.RequestID, Account: c.Account, Region: c.Region, Time: c.Time.UTC().Truncate(time.Second),
+		RequestID: c.RequestID, Account: accountOf(c), Region: c.Region, Time: c.Time.UTC().Truncate(time.Second),
 		Action: v.Ask.Action, Resource: v.Ask.Resource, Context: maps.Clone(v.Context()),
 	}
-	if c.Principal == nil {
-		return nil
-	}
-	if c.Principal.Account != "" {
-		m.Account = c.Principal.Account
-	}
-	if m.Account == "" {
+	if c.Principal == nil || m.Account == "" {
 		return nil
 	}
 	p := v.Principal
 	m.PrincipalID, m.PrincipalARN, m.RoleARN = p.UserID, p.ARN, p.RoleARN
 
 	why := v.Reasons()
-	foreign := v.ResourceAccount() != "" && v.ResourceAccount() != "aws" && v.ResourceAccount() != m.Account
 	for i := range why.Determining {
-		if sr := &why.Determining[i]; !foreign || !theirs(sr.Ref.Layer) {
+		if sr := &why.Determining[i]; !theirs(sr.Ref.Layer) || !foreign(v, m.Account) {
 			m.Statements = append(m.Statements, messageStatement(sr))
 		}
 	}
+	if foreign(v, m.Account) {
+		for k := range m.Context { // tags of what is theirs
+			if _, name, _ := strings.Cut(k, ":"); strings.HasPrefix(name, "resourcetag/") {
+				delete(m.Context, k)
+			}
+		}
+	}
 	m.Reasons = why.Report()
+	hideTheirs(m.Reasons, v, m.Account)
 	m.Reasons.Message = v.Message()
 	m.Reasons.Principal, m.Reasons.Action, m.Reasons.Resource = "", "", "" // said already; put back by readMessage
 	if v.Gone {
 		m.Reasons.Note = "the role or user behind the session no longer exists"
 	}
-	if foreign {
-		m.hideTheirs(v)
-	}
 	return m
+}
+
+// accountOf is whose business a call is: the account of its caller, or, of a
+// service, the one that it acts in.
+func accountOf(c *Call) string {
+	if c.Principal != nil && c.Principal.Account != "" {
+		return c.Principal.Account
+	}
+	return c.Account
+}
+
+// foreign reports whether the resource of a question is another account's.
+func foreign(v *authz.Verdict, account string) bool {
+	owner := v.ResourceAccount()
+	return owner != "" && owner != "aws" && owner != account
 }
 
 // theirs reports whether policies of a layer belong to the resource's account.
@@ -213,26 +226,27 @@ func theirs(l policy.Layer) bool {
 	return l == policy.LayerResource || l == policy.LayerTrust || l == policy.LayerRCP
 }
 
-// hideTheirs takes out what policies and tags of the account that owns the
-// resource tell: the message is another account's.
-func (m *AuthorizationMessage) hideTheirs(v *authz.Verdict) {
-	for k := range m.Context {
-		if _, name, _ := strings.Cut(k, ":"); strings.HasPrefix(name, "resourcetag/") {
-			delete(m.Context, k)
-		}
+// hideTheirs takes out of a report for an account what policies of the account
+// that owns the resource say: a refused caller must not learn them, nor who else
+// they speak of. It reports whether a statement there is what refused.
+func hideTheirs(r *policy.Report, v *authz.Verdict, account string) bool {
+	if !foreign(v, account) {
+		return false
 	}
-	var names []string
-	for _, l := range []policy.Layer{policy.LayerResource, policy.LayerTrust, policy.LayerRCP} {
-		names = append(names, l.String())
+	hidden := func(layer string) bool {
+		return layer == policy.LayerResource.String() || layer == policy.LayerTrust.String() || layer == policy.LayerRCP.String()
 	}
-	r := m.Reasons
-	r.Layers = slices.DeleteFunc(r.Layers, func(l policy.LayerReport) bool { return slices.Contains(names, l.Layer) })
-	r.ToAllow = slices.DeleteFunc(r.ToAllow, func(c policy.ChangeReport) bool { return slices.Contains(names, c.Layer) })
+	r.Layers = slices.DeleteFunc(r.Layers, func(l policy.LayerReport) bool { return hidden(l.Layer) })
+	r.ToAllow = slices.DeleteFunc(r.ToAllow, func(c policy.ChangeReport) bool {
+		return hidden(c.Layer) && c.Kind != policy.AddStatement.String()
+	})
 	r.Diagnostics, r.MissingContext = nil, nil // they do not say whose policies they are about
-	if theirs(v.Decision.Layer) {
-		r.Decision, r.Layer = policy.ImplicitDeny.String(), ""
-		r.Note = "it is for policies of the resource's account, " + v.ResourceAccount() + ", which are not shown"
+	if !theirs(v.Decision.Layer) {
+		return false
 	}
+	r.Decision, r.Layer = policy.ImplicitDeny.String(), ""
+	r.Note = "it is for policies of the resource's account, " + v.ResourceAccount() + ", which are not shown"
+	return v.Decision.Effect == policy.ExplicitDeny
 }
 
 func messageStatement(sr *policy.StatementReason) MessageStatement {

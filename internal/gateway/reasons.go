@@ -35,16 +35,17 @@ func (g *Gateway) additional(c *Call) *audit.Additional {
 			a.Omitted++
 			continue
 		}
-		ask := askRecord(&c.asked[i], room)
+		ask := askRecord(&c.asked[i], accountOf(c), room)
 		room -= len(ask.Reasons)
 		a.Asks = append(a.Asks, ask)
 	}
 	return a
 }
 
-// askRecord is a question with its answer. Refusals keep their reasons, at most
-// room bytes of them; what was allowed keeps the statement that decided.
-func askRecord(v *authz.Verdict, room int) audit.Ask {
+// askRecord is a question with its answer, for the trail of an account. Refusals
+// keep their reasons, at most room bytes of them; what was allowed keeps the
+// statement that decided.
+func askRecord(v *authz.Verdict, account string, room int) audit.Ask {
 	a := audit.Ask{Principal: v.Principal.ARN, RoleARN: v.Principal.RoleARN, Action: v.Ask.Action, Resource: v.Ask.Resource, Allowed: v.Allowed}
 	if v.Allowed {
 		a.Why = grantedBy(v)
@@ -59,6 +60,9 @@ func askRecord(v *authz.Verdict, room int) audit.Ask {
 		report.Note, report.Layers, report.ToAllow = gone, nil, nil
 	} else {
 		a.Fix = reasons.Suggest()
+	}
+	if hideTheirs(report, v, account) {
+		a.Fix = ""
 	}
 	if n := v.Principal.SessionName; len(n) >= 16 {
 		// What is named after the session (the log stream of a task) exists

@@ -229,8 +229,24 @@ func TestMessageOfTwoAccounts(t *testing.T) {
 	if jerr != nil || strings.Contains(string(all), "TheirSecret") || strings.Contains(string(all), "hidden") || m.ExplicitDeny {
 		t.Errorf("%s %v", all, jerr)
 	}
+	// Nor is it in their trail.
+	for _, r := range k.Trail() {
+		text, err := r.Encode()
+		if err != nil || strings.Contains(string(text), "TheirSecret") {
+			t.Errorf("%s %v", text, err)
+		}
+	}
 	if v := m.key("sts:externalid"); !slices.Equal(v, []string{"wrong"}) {
 		t.Errorf("what the caller sent itself is not there: %v", v)
+	}
+	// The nearest of their statements is not there either.
+	_, err = awssts.NewFromConfig(k.user("stranger")).AssumeRole(ctx, request(theirs))
+	wantError(t, err, "AccessDenied", "sts:AssumeRole on resource: "+theirs)
+	for _, r := range k.Trail() {
+		text, err := r.Encode()
+		if err != nil || strings.Contains(string(text), "sts:TagSession") {
+			t.Errorf("%s %v", text, err)
+		}
 	}
 	// It is not the owner's message: who called from elsewhere is not theirs to know.
 	_, err = awssts.NewFromConfig(owner).DecodeAuthorizationMessage(ctx, &awssts.DecodeAuthorizationMessageInput{EncodedMessage: &text})
