@@ -371,6 +371,7 @@ func (cp *ControlPlane) openState(ctx context.Context) error {
 		Log:   cp.Log, PageKey: keys.Derive("pages", 32),
 		RootKeys: rootKeys,
 		Serves:   cp.serves,
+		Used:     cp.services.iam.Used,
 		Validate: cp.Validate,
 	}, mux)
 	cp.services.connect(cp.gateway)

@@ -84,6 +84,7 @@ func (s *services) connect(g *gateway.Gateway) {
 // startLoops starts the background work of the services.
 func (cp *ControlPlane) startLoops(ctx context.Context) {
 	s := &cp.services
+	cp.loops.Go(func() { s.iam.Run(ctx, cp.store, cp.Clock, cp.Log) })
 	cp.loops.Go(func() { s.ecs.Run(ctx) })
 	cp.loops.Go(func() { s.ecr.Run(ctx, cp.Log) })
 	cp.loops.Go(func() { s.secretsmanager.Run(ctx) })

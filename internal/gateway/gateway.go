@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/remit-ecs/remit/internal/api"
 	"github.com/remit-ecs/remit/internal/authz"
@@ -62,6 +63,9 @@ type Config struct {
 	// Serves says which accounts' credentials are good. Nil means all that there
 	// are keys of.
 	Serves func(account string) bool
+	// Used is told of every request that was authenticated, allowed or not;
+	// nil is told nothing. It must not block.
+	Used func(p *session.Principal, service, region string, at time.Time)
 	// Validate checks every answer against the model. Tests switch it on.
 	Validate bool
 }

@@ -68,6 +68,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 		g.refuse(c, w, op, err)
 		return
 	}
+	if g.Used != nil {
+		g.Used(c.Principal, op.Service.Name, c.Region, c.Time)
+	}
 	e, err := g.mux.find(op)
 	if err != nil {
 		g.refuse(c, w, op, err)

@@ -80,6 +80,10 @@ func (f *subject) userAttached() (user, policy *string) {
 	return user, policy
 }
 
+func (f *subject) passwordPolicy() {
+	must(f.iam.UpdateAccountPasswordPolicy(f.ctx, &iam.UpdateAccountPasswordPolicyInput{MinimumPasswordLength: ptr(int32(12))}))
+}
+
 // suffix is the subject's name, short enough for the name of a role.
 func (f *subject) suffix() string { return strings.TrimPrefix(f.name, "subject-") }
 
@@ -325,6 +329,31 @@ var iamFixtures = map[string]fixture{
 	// The account.
 	"iam:GetAccountSummary":  func(f *subject) any { return &iam.GetAccountSummaryInput{} },
 	"iam:ListAccountAliases": func(f *subject) any { return &iam.ListAccountAliasesInput{} },
+	"iam:CreateAccountAlias": func(f *subject) any { return &iam.CreateAccountAliasInput{AccountAlias: &f.name} },
+	"iam:DeleteAccountAlias": func(f *subject) any {
+		must(f.iam.CreateAccountAlias(f.ctx, &iam.CreateAccountAliasInput{AccountAlias: &f.name}))
+		return &iam.DeleteAccountAliasInput{AccountAlias: &f.name}
+	},
+	"iam:UpdateAccountPasswordPolicy": func(f *subject) any {
+		return &iam.UpdateAccountPasswordPolicyInput{MinimumPasswordLength: ptr(int32(12))}
+	},
+	"iam:GetAccountPasswordPolicy": func(f *subject) any {
+		f.passwordPolicy()
+		return &iam.GetAccountPasswordPolicyInput{}
+	},
+	"iam:DeleteAccountPasswordPolicy": func(f *subject) any {
+		f.passwordPolicy()
+		return &iam.DeleteAccountPasswordPolicyInput{}
+	},
+
+	// What nobody has.
+	"iam:ListMFADevices":                 func(f *subject) any { return &iam.ListMFADevicesInput{UserName: f.user()} },
+	"iam:ListVirtualMFADevices":          func(f *subject) any { return &iam.ListVirtualMFADevicesInput{} },
+	"iam:ListSSHPublicKeys":              func(f *subject) any { return &iam.ListSSHPublicKeysInput{UserName: f.user()} },
+	"iam:ListSigningCertificates":        func(f *subject) any { return &iam.ListSigningCertificatesInput{UserName: f.user()} },
+	"iam:ListServiceSpecificCredentials": func(f *subject) any { return &iam.ListServiceSpecificCredentialsInput{UserName: f.user()} },
+	"iam:GetLoginProfile":                func(f *subject) any { return &iam.GetLoginProfileInput{UserName: f.user()} },
+	"iam:DeleteLoginProfile":             func(f *subject) any { return &iam.DeleteLoginProfileInput{UserName: f.user()} },
 	"iam:GetAccountAuthorizationDetails": func(f *subject) any {
 		return &iam.GetAccountAuthorizationDetailsInput{}
 	},

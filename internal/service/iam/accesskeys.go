@@ -116,6 +116,7 @@ func (s *Service) deleteAccessKey(c *gateway.Call, in *iamapi.DeleteAccessKeyInp
 		return nil, err
 	}
 	accessKeys.Delete(c.Tx, k.ID)
+	lastUses.Delete(c.Tx, k.ID)
 	return &iamapi.DeleteAccessKeyOutput{}, nil
 }
 
@@ -135,15 +136,16 @@ func (s *Service) mayGetAccessKeyLastUsed(c *gateway.Call, in *iamapi.GetAccessK
 	return one(c.Op.Action(), userNoun.arn(c.Account, "/", "*"), nil), nil
 }
 
-// getAccessKeyLastUsed answers what AWS does for a key that was never used:
-// use is not recorded but in the audit trail.
+// getAccessKeyLastUsed says N/A of a key that was never used, as AWS does.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccessKeyLastUsed.html
 func (s *Service) getAccessKeyLastUsed(c *gateway.Call, in *iamapi.GetAccessKeyLastUsedInput) (*iamapi.GetAccessKeyLastUsedOutput, error) {
 	d, ok := ownerOf(c.Tx, c.Home, api.Value(in.AccessKeyId))
 	if !ok {
 		return nil, missingKey(in.AccessKeyId)
 	}
-	return &iamapi.GetAccessKeyLastUsedOutput{
-		UserName:          &d.Name,
-		AccessKeyLastUsed: &iamapi.AccessKeyLastUsed{ServiceName: api.Ptr("N/A"), Region: api.Ptr("N/A")},
-	}, nil
+	out := &iamapi.AccessKeyLastUsed{ServiceName: api.Ptr("N/A"), Region: api.Ptr("N/A")}
+	if u, ok := s.lastUseOf(c.Tx, c.Account, api.Value(in.AccessKeyId)); ok {
+		out = &iamapi.AccessKeyLastUsed{LastUsedDate: &api.Time{Time: u.At}, ServiceName: &u.Service, Region: &u.Region}
+	}
+	return &iamapi.GetAccessKeyLastUsedOutput{UserName: &d.Name, AccessKeyLastUsed: out}, nil
 }

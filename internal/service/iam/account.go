@@ -42,7 +42,7 @@ func (s *Service) getAccountAuthorizationDetails(c *gateway.Call, in *iamapi.Get
 		}
 		if wanted(iamapi.EntityTypeRole) {
 			for key, d := range roles.Prefix(c.Tx, c.Home, "") {
-				if !yield("3/"+key, func() { out.RoleDetailList = append(out.RoleDetailList, roleDetail(c.Tx, c.Home, d)) }) {
+				if !yield("3/"+key, func() { out.RoleDetailList = append(out.RoleDetailList, s.roleDetail(c, d)) }) {
 					return
 				}
 			}
@@ -93,12 +93,14 @@ func groupDetail(d *Group) iamapi.GroupDetail {
 	}
 }
 
-func roleDetail(r store.Reader, shard string, d *Role) iamapi.RoleDetail {
+func (s *Service) roleDetail(c *gateway.Call, d *Role) iamapi.RoleDetail {
+	r, shard := c.Tx, c.Home
 	out := iamapi.RoleDetail{
 		Path: &d.Path, RoleName: &d.Name, RoleId: &d.ID, Arn: &d.ARN, CreateDate: &api.Time{Time: d.Created},
 		AssumeRolePolicyDocument: encoded(shownTrust(r, d)), InstanceProfileList: []iamapi.InstanceProfile{},
 		RolePolicyList: inlineDetails(&d.Entity), AttachedManagedPolicies: attachedDetails(&d.Entity),
 		PermissionsBoundary: showBoundary(d.Boundary), Tags: append([]iamapi.Tag{}, d.Tags...),
+		RoleLastUsed: s.roleLastUsed(c, d),
 	}
 	for _, p := range instanceProfiles.By(r, shard, "role", fold(d.Name)) {
 		out.InstanceProfileList = append(out.InstanceProfileList, listProfile(r, shard, p))
@@ -177,13 +179,4 @@ func (s *Service) getAccountSummary(c *gateway.Call, _ *iamapi.GetAccountSummary
 		out.SummaryMap[string(k)] = int32(n)
 	}
 	return out, nil
-}
-
-func (s *Service) mayListAccountAliases(c *gateway.Call, _ *iamapi.ListAccountAliasesInput) ([]authz.Ask, error) {
-	return all(c)
-}
-
-// listAccountAliases answers that there are none: they cannot be made yet.
-func (s *Service) listAccountAliases(*gateway.Call, *iamapi.ListAccountAliasesInput) (*iamapi.ListAccountAliasesOutput, error) {
-	return &iamapi.ListAccountAliasesOutput{AccountAliases: []string{}, IsTruncated: api.Ptr(false)}, nil
 }

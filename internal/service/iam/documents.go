@@ -18,6 +18,8 @@ import (
 //	iam.policy           name in lower case    customer managed policies, all versions
 //	iam.accesskey        AKIA...               found by the user's id
 //	iam.instanceprofile  name in lower case    found by role
+//	iam.account          "account": what is kept of the account as a whole
+//	iam.lastuse          AKIA... or AROA...
 //	iam.deletiontask     task/aws-service-role/SERVICE/ROLE/UUID
 //
 // Names are unique ignoring case and across paths, hence the keys; looked up
@@ -49,6 +51,8 @@ var (
 
 // deletionTasks are what became of requests to delete service-linked roles.
 var deletionTasks = store.NewKind[DeletionTask]("iam.deletiontask", 1)
+
+var accounts = store.NewKind[Account]("iam.account", 1)
 
 func some(s string) []string {
 	if s == "" {

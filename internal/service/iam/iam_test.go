@@ -41,7 +41,7 @@ type kit struct {
 func newKit(t *testing.T) *kit {
 	k := testkit.New(t, func(k *testkit.Kit) []testkit.Registrar {
 		s := iam.New(iam.Deps{Seal: k.Seal})
-		k.Authz.Sources, k.Gateway.Keys = s, s
+		k.Authz.Sources, k.Gateway.Keys, k.Gateway.Used = s, s, s.Used
 		return []testkit.Registrar{s, sts.New(k.Sealer, s)}
 	})
 	return &kit{k, awsiam.NewFromConfig(k.Root()), t}
@@ -335,7 +335,7 @@ func TestAccessKeys(t *testing.T) {
 	_, err = second.ListAccessKeys(ctx, &awsiam.ListAccessKeysInput{UserName: aws.String("nobody")})
 	refused(t, err, "NoSuchEntity: The user with name nobody cannot be found.")
 	last, err := client.GetAccessKeyLastUsed(ctx, &awsiam.GetAccessKeyLastUsedInput{AccessKeyId: own.AccessKey.AccessKeyId})
-	if err != nil || *last.UserName != "bob" || *last.AccessKeyLastUsed.ServiceName != "N/A" {
+	if err != nil || *last.UserName != "bob" || *last.AccessKeyLastUsed.ServiceName != "iam" {
 		t.Errorf("%+v %v", last, err)
 	}
 	wrong, _ := k.as(*own.AccessKey.AccessKeyId, *own.AccessKey.SecretAccessKey+"x", "")

@@ -95,7 +95,18 @@ func (s *Service) getRole(c *gateway.Call, in *iamapi.GetRoleInput) (*iamapi.Get
 	if !ok {
 		return nil, roleNoun.missing(api.Value(in.RoleName))
 	}
-	return &iamapi.GetRoleOutput{Role: showRole(c.Tx, d)}, nil
+	out := showRole(c.Tx, d)
+	out.RoleLastUsed = s.roleLastUsed(c, d)
+	return &iamapi.GetRoleOutput{Role: out}, nil
+}
+
+// roleLastUsed is empty for a role that was not used in the last 400 days.
+func (s *Service) roleLastUsed(c *gateway.Call, d *Role) *iamapi.RoleLastUsed {
+	u, ok := s.lastUseOf(c.Tx, c.Account, d.ID)
+	if !ok || c.Time.Sub(u.At) > lastUseKept {
+		return &iamapi.RoleLastUsed{}
+	}
+	return &iamapi.RoleLastUsed{LastUsedDate: &api.Time{Time: u.At}, Region: &u.Region}
 }
 
 func (s *Service) mayListRoles(c *gateway.Call, _ *iamapi.ListRolesInput) ([]authz.Ask, error) {
@@ -202,6 +213,7 @@ func (s *Service) deleteRole(c *gateway.Call, in *iamapi.DeleteRoleInput) (*iama
 		return nil, err
 	}
 	roles.Delete(c.Tx, fold(e.Name))
+	lastUses.Delete(c.Tx, e.ID)
 	return &iamapi.DeleteRoleOutput{}, nil
 }
 

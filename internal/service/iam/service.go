@@ -17,7 +17,7 @@
 //	instance profile ──► role
 //	access key ──► user, by unique id
 //
-// The package decides nothing: policy does. Last use is not recorded.
+// The package decides nothing: policy does.
 package iam
 
 import (
@@ -44,6 +44,7 @@ type Deps struct {
 type Service struct {
 	Deps
 	sessions sessionPolicies
+	last     lastUse
 }
 
 // New returns a Service; Register makes it reachable.
@@ -149,5 +150,18 @@ func (s *Service) Register(m *gateway.Mux) {
 	gateway.Handle(m, iamapi.GetAccountAuthorizationDetails, s.mayGetAccountAuthorizationDetails, s.getAccountAuthorizationDetails)
 	gateway.Handle(m, iamapi.GetAccountSummary, s.mayGetAccountSummary, s.getAccountSummary)
 	gateway.Handle(m, iamapi.ListAccountAliases, s.mayListAccountAliases, s.listAccountAliases)
+	gateway.Handle(m, iamapi.CreateAccountAlias, s.mayCreateAccountAlias, s.createAccountAlias)
+	gateway.Handle(m, iamapi.DeleteAccountAlias, s.mayDeleteAccountAlias, s.deleteAccountAlias)
+	gateway.Handle(m, iamapi.GetAccountPasswordPolicy, s.mayGetAccountPasswordPolicy, s.getAccountPasswordPolicy)
+	gateway.Handle(m, iamapi.UpdateAccountPasswordPolicy, s.mayUpdateAccountPasswordPolicy, s.updateAccountPasswordPolicy)
+	gateway.Handle(m, iamapi.DeleteAccountPasswordPolicy, s.mayDeleteAccountPasswordPolicy, s.deleteAccountPasswordPolicy)
+
+	gateway.Handle(m, iamapi.ListMFADevices, s.mayListMFADevices, s.listMFADevices)
+	gateway.Handle(m, iamapi.ListVirtualMFADevices, s.mayListVirtualMFADevices, s.listVirtualMFADevices)
+	gateway.Handle(m, iamapi.ListSSHPublicKeys, s.mayListSSHPublicKeys, s.listSSHPublicKeys)
+	gateway.Handle(m, iamapi.ListSigningCertificates, s.mayListSigningCertificates, s.listSigningCertificates)
+	gateway.Handle(m, iamapi.ListServiceSpecificCredentials, s.mayListServiceSpecificCredentials, s.listServiceSpecificCredentials)
+	gateway.Handle(m, iamapi.GetLoginProfile, s.mayGetLoginProfile, s.getLoginProfile)
+	gateway.Handle(m, iamapi.DeleteLoginProfile, s.mayDeleteLoginProfile, s.deleteLoginProfile)
 	s.registerSimulation(m)
 }

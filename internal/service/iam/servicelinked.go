@@ -148,6 +148,7 @@ func (s *Service) deleteServiceLinkedRole(c *gateway.Call, in *iamapi.DeleteServ
 	}
 	if len(t.Usage) == 0 {
 		roles.Delete(c.Tx, fold(e.Name))
+		lastUses.Delete(c.Tx, e.ID)
 	}
 	task := "task" + e.Path + e.Name + "/" + id.UUID(c.IDs)
 	deletionTasks.Put(c.Tx, task, t)
