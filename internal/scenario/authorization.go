@@ -144,8 +144,10 @@ func (a *Authorization) account() string {
 
 // serviceLinked says that AWS owns the role: nobody but a service assumes it.
 func (r *Role) serviceLinked() bool {
-	return strings.HasPrefix(r.Path, "/aws-service-role/")
+	return strings.HasPrefix(r.Path, serviceLinkedPath)
 }
+
+const serviceLinkedPath = "/aws-service-role/"
 
 // reserved says that the role belongs to IAM Identity Center.
 func (r *Role) reserved() bool { return strings.HasPrefix(r.Path, "/aws-reserved/") }

@@ -164,22 +164,6 @@ func reasonOf(err error) string {
 	return err.Error()
 }
 
-func (l *loader) createPolicy(ctx context.Context, p *ManagedPolicy) error {
-	v, err := p.current()
-	if err != nil {
-		return unloadable(err.Error())
-	}
-	tags, err := l.tags(p.Arn, p.Tags)
-	if err != nil {
-		return err
-	}
-	_, err = l.c.CreatePolicy(ctx, &iam.CreatePolicyInput{
-		PolicyName: &p.PolicyName, PolicyDocument: aws.String(string(v.Document)), Tags: tags,
-		Path: set(p.Path), Description: set(p.Description),
-	})
-	return err
-}
-
 // set is a pointer to a string, nil for an empty one.
 func set(s string) *string {
 	if s == "" {
@@ -346,7 +330,10 @@ func (l *loader) addUserPolicies(ctx context.Context, u *User) error {
 }
 
 func (l *loader) loadRole(ctx context.Context, r *Role) error {
-	if r.serviceLinked() || r.reserved() {
+	if r.serviceLinked() {
+		return l.loadServiceLinked(ctx, r)
+	}
+	if r.reserved() {
 		return unloadable("AWS owns it; no task can be given it")
 	}
 	if err := l.managed(ctx, r.AttachedManagedPolicies, r.PermissionsBoundary); err != nil {

@@ -93,7 +93,7 @@ func (s *Service) createServiceLinkedRole(c *gateway.Call, in *iamapi.CreateServ
 		return nil, err
 	}
 	d := &Role{MaxSession: defaultMaxSession, Description: in.Description}
-	d.Trust = `{"Version":"2012-10-17","Statement":[{"Action":["sts:AssumeRole"],"Effect":"Allow","Principal":{"Service":["` + service + `"]}}]}`
+	d.Trust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + service + `"},"Action":"sts:AssumeRole"}]}`
 	d.Name, d.Path = name, linkedPath(service)
 	d.ARN = roleNoun.arn(c.Account, d.Path, name)
 	d.ID, d.Created = id.Unique(c.IDs, "AROA"), c.Time

@@ -52,7 +52,7 @@ func TestServiceLinkedRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r := out.Role; *r.Arn != ecsLinked || *r.Path != "/aws-service-role/ecs.amazonaws.com/" || *r.MaxSessionDuration != 3600 || r.Description != nil ||
-		decoded(t, r.AssumeRolePolicyDocument) != `{"Version":"2012-10-17","Statement":[{"Action":["sts:AssumeRole"],"Effect":"Allow","Principal":{"Service":["ecs.amazonaws.com"]}}]}` {
+		decoded(t, r.AssumeRolePolicyDocument) != testkit.TrustService("ecs.amazonaws.com") {
 		t.Errorf("%+v", r)
 	}
 	attached, err := k.ListAttachedRolePolicies(ctx, &awsiam.ListAttachedRolePoliciesInput{RoleName: ecs})
