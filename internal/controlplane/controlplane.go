@@ -378,9 +378,10 @@ func (cp *ControlPlane) openState(ctx context.Context) error {
 	return nil
 }
 
-// organizations is nil where no account is in an organization.
+// organizations is nil where no account is in an organization, and where nothing
+// runs (Operations).
 func (cp *ControlPlane) organizations() authz.Organizations {
-	if cp.Accounts.OrganizationID() == "" {
+	if cp.Accounts == nil || cp.Accounts.OrganizationID() == "" {
 		return nil
 	}
 	return cp.Accounts
