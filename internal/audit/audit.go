@@ -189,6 +189,8 @@ func Identity(p *session.Principal) UserIdentity {
 		}
 	case session.Service:
 		return UserIdentity{Type: "AWSService", InvokedBy: p.Service}
+	case session.Anonymous:
+		return UserIdentity{Type: "AWSAccount", AccountID: "ANONYMOUS_PRINCIPAL"}
 	}
 	return UserIdentity{Type: "Unknown"}
 }

@@ -46,6 +46,13 @@ type Ask struct {
 
 	// Refuse words the refusal. Nil means AWS's AccessDenied text.
 	Refuse func(v *Verdict) *api.Error
+
+	// Proposed, if not nil, takes the place of the resource's own policy: what
+	// would be decided if it were saved.
+	Proposed *policy.Attached
+	// WithoutResourcePolicy leaves the resource's own policy out, for what its
+	// owner can always do.
+	WithoutResourcePolicy bool
 }
 
 // Verdict is the answer to one Ask.
@@ -189,7 +196,9 @@ func (a *Authorizer) Decide(r store.Reader, caller *session.Principal, f *Facts,
 	}
 	if isAssumeRole(ask.Action) {
 		v.set.Trust, _ = a.Sources.Trust(r, ask.Resource)
-	} else if rp := a.Resources[prefix(ask.Action)]; rp != nil && ask.Resource != "*" {
+	} else if ask.Proposed != nil {
+		v.set.Resource = ask.Proposed
+	} else if rp := a.Resources[prefix(ask.Action)]; rp != nil && ask.Resource != "*" && !ask.WithoutResourcePolicy {
 		v.set.Resource = rp(r, ask.Resource)
 	}
 	v.req.Context = keys(p, id.Tags, f, &ask, v.req.ResourceAccount)

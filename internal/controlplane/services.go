@@ -53,10 +53,10 @@ func (cp *ControlPlane) buildServices(keys *seal.Keyring) services {
 			Store: cp.store, Clock: cp.Clock, Log: cp.Log,
 			Reserved: ReservedAccount, Secret: keys.Derive("ecs credential ids", 32),
 		}),
-		s3:             s3.New(cp.store, cp.blobs),
-		secretsmanager: secretsmanager.New(keys, cp.store, cp.Clock, cp.Log),
 	}
-	s.ecr = ecr.New(ecr.Config{Store: cp.store, Blobs: cp.blobs, Keys: keys, Clock: cp.Clock, Sources: s.iam, Revoker: s.ecs})
+	s.s3 = s3.New(cp.store, cp.blobs, iam.Principals{})
+	s.secretsmanager = secretsmanager.New(keys, iam.Principals{}, cp.store, cp.Clock, cp.Log)
+	s.ecr = ecr.New(ecr.Config{Store: cp.store, Blobs: cp.blobs, Keys: keys, Clock: cp.Clock, Sources: s.iam, Principals: iam.Principals{}, Revoker: s.ecs})
 	s.kms = kms.New(kms.Config{Keys: keys, Store: cp.store, Clock: cp.Clock, Log: cp.Log, Principals: iam.Principals{}})
 	s.all = []registrar{s.iam, s.ecs, s.ecr, s.s3, s.secretsmanager, s.kms, ssm.New(keys), logs.New(cp.store), cloudtrail.New(cp.store)}
 	return s
@@ -72,7 +72,9 @@ func (s *services) register(m *gateway.Mux, sealer *session.Sealer) {
 
 // resources are the resource-based policies, by the service prefix of actions.
 func (s *services) resources() map[string]authz.ResourcePolicy {
-	return map[string]authz.ResourcePolicy{"iam": iam.ResourcePolicy, "kms": s.kms.Policy}
+	return map[string]authz.ResourcePolicy{
+		"ecr": s.ecr.ResourcePolicy, "iam": iam.ResourcePolicy, "kms": s.kms.Policy, "s3": s3.ResourcePolicy, "secretsmanager": s.secretsmanager.ResourcePolicy,
+	}
 }
 
 // connect gives the listeners their way into the gateway.

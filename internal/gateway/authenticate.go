@@ -52,10 +52,17 @@ func (g *Gateway) recognise(c *Call, w http.ResponseWriter, r *http.Request) (*a
 		}
 		b.bytes = raw
 	}
-	if q == nil && (g.Mode != Off || serr != nil && serr.Kind != sigv4.Missing) {
+	if q == nil && !anonymous(op, serr) && (g.Mode != Off || serr != nil && serr.Kind != sigv4.Missing) {
 		return op, q, b, g.signatureError(op, serr)
 	}
 	return op, q, b, nil
+}
+
+// anonymous tells a request that need not be signed: S3 has buckets that are
+// open to everyone, and the policy of the bucket decides.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html
+func anonymous(op *api.OpInfo, e *sigv4.Error) bool {
+	return op.Service.Name == "s3" && e != nil && e.Kind == sigv4.Missing
 }
 
 // defaultRegion is where what names no region belongs.
@@ -81,15 +88,18 @@ func isForm(r *http.Request) bool {
 // authenticate checks the signature and turns the key into a principal.
 func (g *Gateway) authenticate(c *Call, r *http.Request, q *sigv4.Request, b body) *api.Error {
 	if g.Mode == Off {
-		// Any page in a browser on this machine can send requests here; elsewhere
-		// the signature keeps it out.
-		if r.Header.Get("Origin") != "" {
-			return api.AccessDenied("Without signatures Remit answers no page in a browser: the request has the Origin " + clip(r.Header.Get("Origin")) + ".")
+		if err := fromPage(r); err != nil {
+			return err
 		}
 		g.takeAtItsWord(c, q)
 		if !g.serves(c.Account) {
 			return api.InvalidClientToken()
 		}
+		return nil
+	}
+	if q == nil { // recognise lets only these through
+		c.Principal = &session.Principal{Type: session.Anonymous, UserID: "anonymous"}
+		c.Region, c.facts.Region = defaultRegion, defaultRegion
 		return nil
 	}
 	view := g.Store.View(c.Context)
@@ -149,12 +159,25 @@ func (g *Gateway) resolve(c *Call, r store.Reader, q *sigv4.Request) (*session.P
 func (g *Gateway) serves(account string) bool { return g.Serves == nil || g.Serves(account) }
 
 // Unchecked is the principal that everybody is where nothing is verified, and
-// nil where IAM binds.
-func (g *Gateway) Unchecked() *session.Principal {
+// nil where IAM binds. The error is for a request that not even then may be
+// served.
+func (g *Gateway) Unchecked(r *http.Request) (*session.Principal, *api.Error) {
 	if g.Mode != Off {
-		return nil
+		return nil, nil
 	}
-	return rootOf(g.Account, "")
+	if err := fromPage(r); err != nil {
+		return nil, err
+	}
+	return rootOf(g.Account, ""), nil
+}
+
+// fromPage refuses what a page in a browser sent. Any page on this machine can
+// send requests here; where signatures are checked, they keep it out.
+func fromPage(r *http.Request) *api.Error {
+	if origin := r.Header.Get("Origin"); origin != "" {
+		return api.AccessDenied("Without signatures Remit answers no page in a browser: the request has the Origin " + clip(origin) + ".")
+	}
+	return nil
 }
 
 func rootOf(account, keyID string) *session.Principal {

@@ -78,6 +78,14 @@ func (c *Call) Enforced() bool { return c.g.Mode != Off }
 // they never are.
 func (c *Call) AfterCommit(f func()) { c.after = append(c.after, f) }
 
+// Adopt makes a call by nobody act in the account and region of what it is
+// about: its record belongs there. A signed call stays where it was signed for.
+func (c *Call) Adopt(account, region string) {
+	if c.Principal.Type == session.Anonymous {
+		c.Account, c.Region, c.facts.Region = account, region, region
+	}
+}
+
 // Now returns the time of the request for a document or an answer.
 func (c *Call) Now() *api.Time { return &api.Time{Time: c.Time} }
 

@@ -192,12 +192,13 @@ func (g *Gateway) decide(c *Call, asks []authz.Ask) error {
 		return api.AccessDenied("the operation asked for nothing: " + c.Op.Action())
 	}
 	for _, ask := range asks {
-		if err := ambiguousTags(ask.Keys["aws:tagkeys"]); err != nil && !c.Op.Service.Global { // IAM has words of its own
+		if err := AmbiguousTags(ask.Keys["aws:tagkeys"]); err != nil && !c.Op.Service.Global { // IAM has words of its own
 			return err
 		}
 		c.asked = append(c.asked, g.Authz.Decide(c.Tx, c.Principal, &c.facts, ask))
 		v := &c.asked[len(c.asked)-1]
-		if !v.Allowed && g.Mode == Strict {
+		// What nobody signed, nobody may pass over.
+		if !v.Allowed && (g.Mode == Strict || c.Principal.Type == session.Anonymous) {
 			c.refusal, c.refused = v.Refusal(), v
 			return c.refusal
 		}
@@ -209,6 +210,13 @@ func (g *Gateway) decide(c *Call, asks []authz.Ask) error {
 // handler's own reading shows what must be asked (the key of a secret). It is
 // recorded like those of the rule.
 func (c *Call) Ask(asks ...authz.Ask) error { return c.g.decide(c, asks) }
+
+// Would answers a question without asking it: nothing is refused and nothing
+// recorded. It is for what a change would make of the caller's own access.
+func (c *Call) Would(ask authz.Ask) bool {
+	v := c.g.Authz.Decide(c.Tx, c.Principal, &c.facts, ask)
+	return v.Allowed
+}
 
 func (g *Gateway) arrive(r *http.Request) *Call {
 	c := g.newCall(r.Context())
@@ -371,11 +379,13 @@ func arnOf(p *session.Principal) string {
 	return p.ARN
 }
 
-// ambiguousTags refuses tags whose names differ only in case: condition keys
-// know no case, so a policy on aws:RequestTag/team could not tell which of
-// "team" and "Team" it is about.
+// AmbiguousTags refuses tags whose names differ only in case: condition keys
+// know no case, so a policy on aws:RequestTag/team, or on aws:ResourceTag/team
+// later, could not tell which of "team" and "Team" it is about. The gateway
+// calls it for the tags of one request; services, for all that a resource is
+// going to have.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-requesttag
-func ambiguousTags(names []string) error {
+func AmbiguousTags(names []string) error {
 	for i, a := range names {
 		for _, b := range names[:i] {
 			if a != b && strings.EqualFold(a, b) {

@@ -28,14 +28,12 @@ func (g *Gateway) spool(c *Call, e *entry, in any, r *http.Request, q *sigv4.Req
 		// The refusal is recorded by the caller, which knows no input.
 		return apiErr
 	}
-	var src io.Reader = r.Body
-	var decoded *sigv4.Body
-	if q != nil {
-		var serr *sigv4.Error
-		if decoded, serr = sigv4.NewBody(q, r, r.Body); serr != nil {
-			return g.signatureError(c.Op, serr)
-		}
-		src = decoded
+	if q == nil {
+		q = sigv4.Unsigned(r)
+	}
+	decoded, serr := sigv4.NewBody(q, r, r.Body)
+	if serr != nil {
+		return g.signatureError(c.Op, serr)
 	}
 	sum := md5.New()
 	w, err := g.Blobs.Create(sum)
@@ -43,7 +41,7 @@ func (g *Gateway) spool(c *Call, e *entry, in any, r *http.Request, q *sigv4.Req
 		return api.Unavailable("The object could not be stored.", err)
 	}
 	defer w.Abort()
-	size, err := io.Copy(w, src)
+	size, err := io.Copy(w, decoded)
 	if err != nil {
 		var se *sigv4.Error
 		if errors.As(err, &se) {
@@ -58,9 +56,6 @@ func (g *Gateway) spool(c *Call, e *entry, in any, r *http.Request, q *sigv4.Req
 	if err != nil {
 		return api.Unavailable("The object could not be stored.", err)
 	}
-	c.Spooled = &Spooled{Digest: digest, MD5: [md5.Size]byte(sum.Sum(nil)), Size: size}
-	if decoded != nil {
-		c.Spooled.Checksums = decoded.Checksums()
-	}
+	c.Spooled = &Spooled{Digest: digest, MD5: [md5.Size]byte(sum.Sum(nil)), Size: size, Checksums: decoded.Checksums()}
 	return nil
 }

@@ -43,6 +43,7 @@ var rules = []struct {
 	{"internal/audit", []string{"internal/session", "internal/api"}, "leaves and policy only"},
 	{"internal/authz", []string{"arn", "policy", "internal/api", "internal/session", "internal/store"}, "authz gathers policies and asks the engine; it knows no service"},
 	{"internal/organization", []string{"policy"}, "a leaf: it reads a file and evaluates nothing"},
+	{"internal/resourcepolicy", []string{"policy", "internal/authz", "internal/store"}, "what services with resource-based policies have in common; it knows none of them"},
 	{"internal/gateway", []string{"arn", "policy", "internal/api", "internal/audit", "internal/authz", "internal/blob", "internal/clock", "internal/id", "internal/seal", "internal/session", "internal/sigv4", "internal/store", "internal/wire"}, "the one path knows no service"},
 	{"internal/schedule", nil, "a pure function of its own small values"},
 	{"internal/service/ecs", []string{"internal/schedule", "internal/service/ecs"}, "a service imports the gateway and below, never another service"},
@@ -63,7 +64,7 @@ var rules = []struct {
 }
 
 // gatewayAndBelow is what every service and the registry may import.
-var gatewayAndBelow = []string{"arn", "policy", "internal/api", "internal/audit", "internal/authz", "internal/blob", "internal/clock", "internal/gateway", "internal/id", "internal/seal", "internal/session", "internal/sigv4", "internal/store", "internal/wire"}
+var gatewayAndBelow = []string{"arn", "policy", "internal/api", "internal/audit", "internal/authz", "internal/blob", "internal/clock", "internal/gateway", "internal/id", "internal/resourcepolicy", "internal/seal", "internal/session", "internal/sigv4", "internal/store", "internal/wire"}
 
 type pkg struct {
 	ImportPath string

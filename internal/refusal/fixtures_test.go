@@ -17,7 +17,10 @@ type fixture func(f *subject) any
 // fixtures are the fixtures by service and operation.
 var fixtures = func() map[string]fixture {
 	all := map[string]fixture{}
-	for _, m := range []map[string]fixture{ecsFixtures, ecrFixtures, iamFixtures, kmsFixtures, logsFixtures, s3Fixtures, secretsFixtures, simulateFixtures, ssmFixtures, stsFixtures, otherFixtures} {
+	for _, m := range []map[string]fixture{
+		ecsFixtures, ecrFixtures, iamFixtures, kmsFixtures, logsFixtures, s3Fixtures, secretsFixtures, simulateFixtures, ssmFixtures, stsFixtures,
+		otherFixtures, policyFixtures,
+	} {
 		maps.Copy(all, m)
 	}
 	return all

@@ -169,7 +169,7 @@ func (r *role) may(ctx context.Context, grants []grant, also ...statement) {
 
 type statement struct {
 	Effect    string
-	Action    string
+	Action    any // a string, or several
 	Resource  string
 	Condition map[string]map[string]string `json:",omitempty"`
 }

@@ -36,6 +36,7 @@ var normals = []struct {
 }{
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "UUID"},
 	{regexp.MustCompile(`[0-9a-f]{32}`), "ID"},
+	{regexp.MustCompile(`(:role/aws-service-role/\S+)_[0-9a-f]{10}$`), "${1}_SUFFIX"},
 	{regexp.MustCompile(`(:secret:\S+)-[A-Za-z0-9]{6}$`), "$1-SUFFIX"},
 }
 

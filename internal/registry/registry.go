@@ -156,7 +156,10 @@ func (r *request) target() gateway.Target {
 // authenticate finds out whom the password stands for.
 func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request) (*session.Principal, *refusal) {
 	user, password, ok := r.BasicAuth()
-	if p := h.gateway.Unchecked(); ok && p != nil {
+	switch p, err := h.gateway.Unchecked(r); {
+	case err != nil:
+		return nil, h.failure(h.gateway.Refused(r, ecrapi.BatchGetImage.Info.Service, err), r)
+	case ok && p != nil:
 		return p, nil
 	}
 	if ok {

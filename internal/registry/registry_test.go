@@ -37,7 +37,8 @@ type fixture struct {
 func start(t *testing.T, opts ...testkit.Option) *fixture {
 	f := &fixture{t: t}
 	f.Kit = testkit.New(t, func(k *testkit.Kit) []testkit.Registrar {
-		f.service = service.New(service.Config{Store: k.Store, Blobs: k.Blobs, Keys: k.Seal, Clock: k.Clock, Sources: k.Authz.Sources})
+		f.service = service.New(service.Config{Store: k.Store, Blobs: k.Blobs, Keys: k.Seal, Clock: k.Clock, Sources: k.Authz.Sources, Principals: k.Principals()})
+		k.Authz.Resources["ecr"] = f.service.ResourcePolicy
 		return []testkit.Registrar{f.service}
 	}, opts...)
 	images := registry.New(f.Gateway, f.service, slog.New(slog.NewTextHandler(t.Output(), nil)))

@@ -63,7 +63,7 @@ type Body struct {
 // refused at once.
 func NewBody(q *Request, r *http.Request, body io.Reader) (*Body, *Error) {
 	b := &Body{q: q, in: bufio.NewReaderSize(body, bodyBuffer), Length: r.ContentLength}
-	if q.key == nil {
+	if q.key == nil && !q.unsigned || q.unsigned && (q.PayloadHash == StreamingPayload || q.PayloadHash == StreamingPayloadTrailer) {
 		// Not verified: there is nothing to check chunks against.
 		return nil, errBadSignature
 	}
@@ -76,7 +76,7 @@ func NewBody(q *Request, r *http.Request, body io.Reader) (*Body, *Error) {
 		b.chunked, b.trailer = true, true
 	case UnsignedPayload:
 	case "":
-		if !(q.Presigned && q.Service == "s3") {
+		if !(q.Presigned && q.Service == "s3") && !q.unsigned {
 			return nil, errBadSignature
 		}
 	default:

@@ -52,6 +52,15 @@ type Request struct {
 
 	stamp string      // Time as it was signed
 	key   *signingKey // set by a successful Verify, for the chunks of the body
+
+	unsigned bool // made by Unsigned
+}
+
+// Unsigned stands in the place of the signature that a request does not have
+// and need not have, so that [NewBody] holds its body against the hash and the
+// checksums that it declares. It can be used for nothing else.
+func Unsigned(r *http.Request) *Request {
+	return &Request{PayloadHash: single(r.Header, "X-Amz-Content-Sha256"), unsigned: true}
 }
 
 // Parse reads the signature of r from its Authorization header or its query

@@ -6,13 +6,15 @@ import (
 
 	"github.com/remit-ecs/remit/internal/api/ecrapi"
 	"github.com/remit-ecs/remit/internal/blob"
+	"github.com/remit-ecs/remit/internal/resourcepolicy"
 	"github.com/remit-ecs/remit/internal/store"
 )
 
 // The documents, in the shard of the registry's account and region. A
 // repository's name holds neither "@" nor ":".
 //
-//	repository NAME           settings, tags
+//	registry settings         its policy
+//	repository NAME           settings, tags, policy
 //	├── image NAME@DIGEST     what a manifest says; its text is the blob DIGEST
 //	│     ├── layers ───────► layer NAME@DIGEST, config and layers
 //	│     └── children ─────► image NAME@DIGEST, those that an index lists
@@ -33,8 +35,9 @@ var (
 		name, _, _ := strings.Cut(key, ":")
 		return []string{name + "@" + string(v.Digest)}
 	}})
-	layers  = store.NewKind[layer]("ecr.layer", 1)
-	uploads = store.NewKind[upload]("ecr.upload", 1)
+	layers     = store.NewKind[layer]("ecr.layer", 1)
+	registries = store.NewKind[registry]("ecr.registry", 1)
+	uploads    = store.NewKind[upload]("ecr.upload", 1)
 )
 
 // within gives the keys of digests in the repository of an image's key.
@@ -53,6 +56,13 @@ type repository struct {
 	Exclusions []string          `json:",omitempty"` // tag patterns that Mutability does not hold for
 	ScanOnPush bool              `json:",omitempty"` // kept and shown; nothing is scanned
 	Tags       map[string]string `json:",omitempty"`
+
+	Policy *resourcepolicy.Policy `json:",omitempty"`
+}
+
+// registry is what an account has set for its registry in a region.
+type registry struct {
+	Policy *resourcepolicy.Policy `json:",omitempty"`
 }
 
 type image struct {

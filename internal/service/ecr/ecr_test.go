@@ -56,7 +56,8 @@ type fixture struct {
 func start(t *testing.T, opts ...testkit.Option) *fixture {
 	f := &fixture{t: t, ended: &ended{}}
 	f.Kit = testkit.New(t, func(k *testkit.Kit) []testkit.Registrar {
-		f.service = service.New(service.Config{Store: k.Store, Blobs: k.Blobs, Keys: k.Seal, Clock: k.Clock, Sources: k.Authz.Sources, Revoker: f.ended})
+		f.service = service.New(service.Config{Store: k.Store, Blobs: k.Blobs, Keys: k.Seal, Clock: k.Clock, Sources: k.Authz.Sources, Principals: k.Principals(), Revoker: f.ended})
+		k.Authz.Resources["ecr"] = f.service.ResourcePolicy
 		return []testkit.Registrar{f.service}
 	}, opts...)
 	f.Client = ecr.NewFromConfig(f.Root())

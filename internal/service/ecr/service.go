@@ -37,6 +37,8 @@ type Config struct {
 
 	// Sources tells whether the principal behind a password still exists.
 	Sources authz.Sources
+	// Principals tells who the principals of a policy are.
+	Principals authz.Principals
 	// Revoker tells which sessions ended early; nil where none do.
 	Revoker session.Revoker
 }
@@ -89,6 +91,13 @@ func (s *Service) Register(m *gateway.Mux) {
 	gateway.Handle(m, ecrapi.TagResource, s.mayTagResource, s.tagResource)
 	gateway.Handle(m, ecrapi.UntagResource, s.mayUntagResource, s.untagResource)
 	gateway.Handle(m, ecrapi.ListTagsForResource, s.mayListTagsForResource, s.listTagsForResource)
+
+	gateway.Handle(m, ecrapi.SetRepositoryPolicy, s.maySetRepositoryPolicy, s.setRepositoryPolicy, of(func(in *ecrapi.SetRepositoryPolicyInput) *string { return in.RegistryId }))
+	gateway.Handle(m, ecrapi.GetRepositoryPolicy, s.mayGetRepositoryPolicy, s.getRepositoryPolicy, of(func(in *ecrapi.GetRepositoryPolicyInput) *string { return in.RegistryId }))
+	gateway.Handle(m, ecrapi.DeleteRepositoryPolicy, s.mayDeleteRepositoryPolicy, s.deleteRepositoryPolicy, of(func(in *ecrapi.DeleteRepositoryPolicyInput) *string { return in.RegistryId }))
+	gateway.Handle(m, ecrapi.PutRegistryPolicy, s.mayPutRegistryPolicy, s.putRegistryPolicy)
+	gateway.Handle(m, ecrapi.GetRegistryPolicy, s.mayGetRegistryPolicy, s.getRegistryPolicy)
+	gateway.Handle(m, ecrapi.DeleteRegistryPolicy, s.mayDeleteRegistryPolicy, s.deleteRegistryPolicy)
 
 	gateway.Handle(m, ecrapi.PutImage, s.mayPutImage, s.putImage, of(func(in *ecrapi.PutImageInput) *string { return in.RegistryId }))
 	gateway.Handle(m, ecrapi.BatchGetImage, s.mayBatchGetImage, s.batchGetImage, of(func(in *ecrapi.BatchGetImageInput) *string { return in.RegistryId }))

@@ -28,10 +28,10 @@ func requestTags(tags []ecrapi.Tag) map[string][]string {
 
 // addResourceTags adds the condition keys of a repository's tags.
 func addResourceTags(keys map[string][]string, tags map[string]string) {
-	for k, v := range tags {
-		k = strings.ToLower(k)
-		keys["aws:resourcetag/"+k] = []string{v}
-		keys["ecr:resourcetag/"+k] = []string{v}
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		name := strings.ToLower(k)
+		keys["aws:resourcetag/"+name] = []string{tags[k]}
+		keys["ecr:resourcetag/"+name] = []string{tags[k]}
 	}
 }
 
@@ -62,7 +62,7 @@ func (doc *repository) addTags(tags []ecrapi.Tag) error {
 	if len(doc.Tags) > maxTags {
 		return ecrapi.TooManyTagsException("The list of tags on the repository is over the limit. The maximum number of tags that can be applied to a repository is %d", maxTags)
 	}
-	return nil
+	return gateway.AmbiguousTags(slices.Sorted(maps.Keys(doc.Tags)))
 }
 
 // repositoryOf reads the ARN of a repository.

@@ -112,6 +112,17 @@ func (s *Service) tagKeys(c *gateway.Call, resource string) keys {
 	return keys{}
 }
 
+// within adds the cluster that a task or container instance is in.
+func (k keys) within(resource string) keys {
+	if a, err := arn.Parse(resource); err == nil {
+		typ, rest := a.Type()
+		if name, _, ok := strings.Cut(rest, "/"); ok && (typ == "task" || typ == "container-instance") {
+			k.set("ecs:cluster", clusterRef{a.Account, a.Region, name}.arn())
+		}
+	}
+	return k
+}
+
 // askTags checks only that there is an ARN to ask about.
 func askTags(resource *string) (string, error) {
 	r := api.Value(resource)
@@ -126,7 +137,7 @@ func (s *Service) mayTagResource(c *gateway.Call, in *ecsapi.TagResourceInput) (
 	if err != nil {
 		return nil, err
 	}
-	return one("ecs:TagResource", r, s.tagKeys(c, r).requestTags(in.Tags)), nil
+	return one("ecs:TagResource", r, s.tagKeys(c, r).within(r).requestTags(in.Tags)), nil
 }
 
 func (s *Service) tagResource(c *gateway.Call, in *ecsapi.TagResourceInput) (*ecsapi.TagResourceOutput, error) {
@@ -166,7 +177,7 @@ func (s *Service) mayUntagResource(c *gateway.Call, in *ecsapi.UntagResourceInpu
 	if err != nil {
 		return nil, err
 	}
-	return one("ecs:UntagResource", r, s.tagKeys(c, r).set("aws:tagkeys", in.TagKeys...)), nil
+	return one("ecs:UntagResource", r, s.tagKeys(c, r).within(r).set("aws:tagkeys", in.TagKeys...)), nil
 }
 
 func (s *Service) untagResource(c *gateway.Call, in *ecsapi.UntagResourceInput) (*ecsapi.UntagResourceOutput, error) {

@@ -146,6 +146,9 @@ func setTags(c *gateway.Call, name string, tags map[string]string) error {
 	if len(g.Tags) > maxTags {
 		return logsapi.TooManyTagsException("A resource can have no more than %d tags.", maxTags)
 	}
+	if err := gateway.AmbiguousTags(slices.Sorted(maps.Keys(g.Tags))); err != nil {
+		return err
+	}
 	groupKind.Put(c.Tx, name, g)
 	return nil
 }

@@ -12,6 +12,7 @@ package logs
 
 import (
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/remit-ecs/remit/arn"
@@ -153,8 +154,8 @@ func editGroup(c *gateway.Call, name string) (*group, error) {
 
 func tagKeys(tags map[string]string) map[string][]string {
 	keys := map[string][]string{}
-	for k, v := range tags {
-		keys["aws:requesttag/"+strings.ToLower(k)] = []string{v}
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		keys["aws:requesttag/"+strings.ToLower(k)] = []string{tags[k]}
 		keys["aws:tagkeys"] = append(keys["aws:tagkeys"], k)
 	}
 	return keys
@@ -167,8 +168,8 @@ func resourceTags(c *gateway.Call, name string) map[string][]string {
 		return nil
 	}
 	keys := map[string][]string{}
-	for k, v := range g.Tags {
-		keys["aws:resourcetag/"+strings.ToLower(k)] = []string{v}
+	for _, k := range slices.Sorted(maps.Keys(g.Tags)) {
+		keys["aws:resourcetag/"+strings.ToLower(k)] = []string{g.Tags[k]}
 	}
 	return keys
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/remit-ecs/remit/internal/api"
 	"github.com/remit-ecs/remit/internal/authz"
 	"github.com/remit-ecs/remit/internal/gateway"
+	"github.com/remit-ecs/remit/internal/session"
 )
 
 // keys are the condition keys of a question, by lower-case name.
@@ -26,6 +27,16 @@ func (k keys) set(name, value string) keys {
 func (k keys) ptr(name string, value *string) keys {
 	if value != nil {
 		k[name] = []string{*value}
+	}
+	return k
+}
+
+// headers adds the keys that repeat a header, where the request has it.
+func (k keys) headers(c *gateway.Call, of map[string]string) keys {
+	if c.HTTP != nil {
+		for key, header := range of {
+			k.set(key, c.HTTP.Header.Get(header))
+		}
 	}
 	return k
 }
@@ -49,6 +60,9 @@ func askObject(c *gateway.Call, action string, name, key *string, k keys) (authz
 // refused here, as it is before anybody asks for permissions in AWS.
 func ask(c *gateway.Call, action, name, resource string, k keys) (authz.Ask, error) {
 	b, ok := buckets.Get(c.Tx, bucketsShard, name)
+	if ok {
+		c.Adopt(b.Account, b.Region)
+	}
 	// GetBucketLocation is how clients find the region out.
 	if ok && b.Region != c.Region && action != "s3:GetBucketLocation" {
 		return authz.Ask{}, wrongRegion(c.Region, b.Region)
@@ -73,6 +87,9 @@ func question(c *gateway.Call, action, resource, owner string, k keys) authz.Ask
 // refuse words a refusal as S3 does, which sets the resource in quotation marks
 // and names none for ListBuckets.
 func refuse(v *authz.Verdict) *api.Error {
+	if v.Principal.Type == session.Anonymous {
+		return api.AccessDenied("Access Denied")
+	}
 	resource := `"` + v.Ask.Resource + `"`
 	if v.Ask.Action == "s3:ListAllMyBuckets" {
 		resource = ""

@@ -11,6 +11,7 @@ import (
 	"github.com/remit-ecs/remit/internal/authz"
 	"github.com/remit-ecs/remit/internal/gateway"
 	"github.com/remit-ecs/remit/internal/id"
+	"github.com/remit-ecs/remit/internal/session"
 )
 
 var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
@@ -84,6 +85,7 @@ func (s *Service) mayCreateBucket(c *gateway.Call, in *s3api.CreateBucketInput) 
 	// The name belongs to nobody yet, or to whom it must not be told: the
 	// question is about the caller's own account.
 	k := keys{}.set("s3:x-amz-acl", string(in.ACL)).set("s3:x-amz-object-ownership", string(in.ObjectOwnership))
+	k.headers(c, createHeaders)
 	if cfg := in.CreateBucketConfiguration; cfg != nil {
 		k.set("s3:locationconstraint", string(cfg.LocationConstraint))
 		tagKeys(k, "aws:requesttag/", "aws:tagkeys", fromAPI(cfg.Tags))
@@ -95,10 +97,23 @@ func (s *Service) mayCreateBucket(c *gateway.Call, in *s3api.CreateBucketInput) 
 	return asks, nil
 }
 
+// createHeaders are condition keys of s3:CreateBucket that repeat a header.
+var createHeaders = map[string]string{
+	"s3:x-amz-bucket-namespace":   "X-Amz-Bucket-Namespace",
+	"s3:x-amz-grant-full-control": "X-Amz-Grant-Full-Control",
+	"s3:x-amz-grant-read":         "X-Amz-Grant-Read",
+	"s3:x-amz-grant-read-acp":     "X-Amz-Grant-Read-Acp",
+	"s3:x-amz-grant-write":        "X-Amz-Grant-Write",
+	"s3:x-amz-grant-write-acp":    "X-Amz-Grant-Write-Acp",
+}
+
 // createBucket makes a bucket in the region of the request.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
 func (s *Service) createBucket(c *gateway.Call, in *s3api.CreateBucketInput) (*s3api.CreateBucketOutput, error) {
 	name := api.Value(in.Bucket)
+	if c.Principal.Type == session.Anonymous {
+		return nil, api.AccessDenied("Access Denied") // nobody can own a bucket
+	}
 	if !validBucketName(name) {
 		return nil, clientError("InvalidBucketName", http.StatusBadRequest, "The specified bucket is not valid.").With("BucketName", name)
 	}

@@ -84,7 +84,7 @@ func (s *Service) mayCopyObject(c *gateway.Call, in *s3api.CopyObjectInput) ([]a
 		tags = nil
 	}
 	w := conditionalWrite{in.IfMatch, in.IfNoneMatch}
-	k := putKeys(in.ACL, in.StorageClass, in.ServerSideEncryption, tags, w)
+	k := putKeys(c, true, in.ACL, in.StorageClass, in.ServerSideEncryption, tags, w)
 	k.set("s3:x-amz-copy-source", "/"+src.bucket+"/"+src.key).set("s3:x-amz-metadata-directive", string(in.MetadataDirective))
 	more, err := asksToPut(c, in.Bucket, in.Key, k, in.ACL, tags, w)
 	return append(asks, more...), err
@@ -215,7 +215,7 @@ func (s *Service) mayUploadPartCopy(c *gateway.Call, in *s3api.UploadPartCopyInp
 	if err != nil {
 		return nil, err
 	}
-	a, err := askObject(c, "s3:PutObject", in.Bucket, in.Key, keys{}.set("s3:x-amz-copy-source", "/"+src.bucket+"/"+src.key))
+	a, err := askObject(c, "s3:PutObject", in.Bucket, in.Key, keys{"s3:objectcreationoperation": {"false"}}.set("s3:x-amz-copy-source", "/"+src.bucket+"/"+src.key))
 	return append(src.asks(c, false), a), err
 }
 

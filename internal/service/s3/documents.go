@@ -3,10 +3,13 @@ package s3
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"sync/atomic"
 	"time"
 
 	"github.com/remit-ecs/remit/internal/blob"
+	"github.com/remit-ecs/remit/internal/resourcepolicy"
 	"github.com/remit-ecs/remit/internal/store"
+	"github.com/remit-ecs/remit/policy"
 )
 
 // The documents of S3. The names of buckets are global, so all buckets live in
@@ -48,6 +51,14 @@ type bucket struct {
 	Region  string
 	Created time.Time
 	Tags    []tag `json:",omitempty"`
+
+	Policy       *resourcepolicy.Policy `json:",omitempty"`
+	PublicAccess *publicAccess          `json:",omitempty"` // nil while nothing was set
+	NoOwnership  bool                   `json:",omitempty"` // DeleteBucketOwnershipControls
+	BucketKey    bool                   `json:",omitempty"` // kept and shown
+
+	// The policy with what PublicAccess adds, made at first use.
+	compiled atomic.Pointer[policy.Attached]
 }
 
 // object is an object: what is said about it, and where its bytes are.

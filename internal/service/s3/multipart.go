@@ -15,6 +15,7 @@ import (
 	"github.com/remit-ecs/remit/internal/authz"
 	"github.com/remit-ecs/remit/internal/gateway"
 	"github.com/remit-ecs/remit/internal/id"
+	"github.com/remit-ecs/remit/internal/session"
 )
 
 func formatInt(n int64) string { return strconv.FormatInt(n, 10) }
@@ -55,7 +56,7 @@ func (s *Service) mayCreateMultipartUpload(c *gateway.Call, in *s3api.CreateMult
 	if err != nil {
 		return nil, err
 	}
-	k := putKeys(in.ACL, in.StorageClass, in.ServerSideEncryption, tags, conditionalWrite{})
+	k := putKeys(c, false, in.ACL, in.StorageClass, in.ServerSideEncryption, tags, conditionalWrite{})
 	return asksToPut(c, in.Bucket, in.Key, k, in.ACL, tags, conditionalWrite{})
 }
 
@@ -65,6 +66,9 @@ func (s *Service) createMultipartUpload(c *gateway.Call, in *s3api.CreateMultipa
 	b, err := open(c, in.Bucket, in.ExpectedBucketOwner)
 	if err != nil {
 		return nil, err
+	}
+	if c.Principal.Type == session.Anonymous {
+		return nil, api.AccessDenied("Anonymous users cannot initiate multipart uploads.  Please authenticate.")
 	}
 	err = unserved(in.ACL, []*string{in.GrantFullControl, in.GrantRead, in.GrantReadACP, in.GrantWriteACP}, in.ServerSideEncryption,
 		in.SSECustomerAlgorithm, in.ObjectLockMode != "" || in.ObjectLockLegalHoldStatus != "" || in.ObjectLockRetainUntilDate != nil, in.StorageClass)
@@ -108,7 +112,7 @@ func (s *Service) mayUploadPart(c *gateway.Call, in *s3api.UploadPartInput) ([]a
 	if n := api.Value(in.ContentLength); n > maxPut {
 		return nil, clientError("EntityTooLarge", http.StatusBadRequest, "Your proposed upload exceeds the maximum allowed size").With("ProposedSize", n).With("MaxSizeAllowed", int64(maxPut))
 	}
-	return one(askObject(c, "s3:PutObject", in.Bucket, in.Key, nil))
+	return one(askObject(c, "s3:PutObject", in.Bucket, in.Key, keys{"s3:objectcreationoperation": {"false"}}))
 }
 
 // uploadPart keeps a part; one of the same number before it is forgotten.
@@ -147,7 +151,7 @@ func (s *Service) uploadPart(c *gateway.Call, in *s3api.UploadPartInput) (*s3api
 
 func (s *Service) mayCompleteMultipartUpload(c *gateway.Call, in *s3api.CompleteMultipartUploadInput) ([]authz.Ask, error) {
 	w := conditionalWrite{in.IfMatch, in.IfNoneMatch}
-	return asksToPut(c, in.Bucket, in.Key, keys{}.ptr("s3:if-match", in.IfMatch).ptr("s3:if-none-match", in.IfNoneMatch), "", nil, w)
+	return asksToPut(c, in.Bucket, in.Key, putKeys(c, true, "", "", "", nil, w), "", nil, w)
 }
 
 // completeMultipartUpload makes an object of the parts that the caller lists.

@@ -197,7 +197,7 @@ func TestSweep(t *testing.T) {
 	wantCode(t, err, "NoSuchUpload")
 	mine := begin(t, c, "", "")
 	kept := mine.put(1, []byte("y"), "")
-	s := objectstore.New(k.Store, k.Blobs)
+	s := objectstore.New(k.Store, k.Blobs, k.Principals())
 	if err := s.Sweep(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,11 +44,33 @@ func noVersion(id *string) error {
 	return nil
 }
 
-// putKeys are the condition keys of s3:PutObject.
-func putKeys(acl s3api.ObjectCannedACL, class s3api.StorageClass, sse s3api.ServerSideEncryption, tags []tag, w conditionalWrite) keys {
-	k := keys{}.set("s3:x-amz-acl", string(acl)).set("s3:x-amz-storage-class", string(class)).set("s3:x-amz-server-side-encryption", string(sse))
+// putKeys are the condition keys of s3:PutObject. An operation that creates the
+// object at once is told from those that only prepare it, so that a policy can
+// demand conditional writes.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
+func putKeys(c *gateway.Call, creates bool, acl s3api.ObjectCannedACL, class s3api.StorageClass, sse s3api.ServerSideEncryption, tags []tag, w conditionalWrite) keys {
+	k := keys{"s3:objectcreationoperation": {strconv.FormatBool(creates)}}
+	k.set("s3:x-amz-acl", string(acl)).set("s3:x-amz-storage-class", string(class)).set("s3:x-amz-server-side-encryption", string(sse))
 	k.ptr("s3:if-match", w.match).ptr("s3:if-none-match", w.noneMatch)
+	k.headers(c, putHeaders)
 	return requestTags(k, tags)
+}
+
+// putHeaders are condition keys that repeat a header of the request; most of
+// them ask for what is not served, and are refused after the policies were
+// asked.
+var putHeaders = map[string]string{
+	"s3:x-amz-grant-full-control":                        "X-Amz-Grant-Full-Control",
+	"s3:x-amz-grant-read":                                "X-Amz-Grant-Read",
+	"s3:x-amz-grant-read-acp":                            "X-Amz-Grant-Read-Acp",
+	"s3:x-amz-grant-write":                               "X-Amz-Grant-Write",
+	"s3:x-amz-grant-write-acp":                           "X-Amz-Grant-Write-Acp",
+	"s3:x-amz-server-side-encryption-aws-kms-key-id":     "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id",
+	"s3:x-amz-server-side-encryption-customer-algorithm": "X-Amz-Server-Side-Encryption-Customer-Algorithm",
+	"s3:x-amz-website-redirect-location":                 "X-Amz-Website-Redirect-Location",
+	"s3:object-lock-mode":                                "X-Amz-Object-Lock-Mode",
+	"s3:object-lock-legal-hold":                          "X-Amz-Object-Lock-Legal-Hold",
+	"s3:object-lock-retain-until-date":                   "X-Amz-Object-Lock-Retain-Until-Date",
 }
 
 // asksToPut are the questions of every operation that makes an object: to tag
@@ -150,7 +173,7 @@ func (s *Service) mayPutObject(c *gateway.Call, in *s3api.PutObjectInput) ([]aut
 		return nil, err
 	}
 	w := conditionalWrite{in.IfMatch, in.IfNoneMatch}
-	return asksToPut(c, in.Bucket, in.Key, putKeys(in.ACL, in.StorageClass, in.ServerSideEncryption, tags, w), in.ACL, tags, w)
+	return asksToPut(c, in.Bucket, in.Key, putKeys(c, true, in.ACL, in.StorageClass, in.ServerSideEncryption, tags, w), in.ACL, tags, w)
 }
 
 // putObject makes the object of the body that the gateway has stored.

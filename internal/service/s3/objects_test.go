@@ -29,7 +29,8 @@ var ctx = context.Background()
 func start(t testing.TB) (*testkit.Kit, *s3.Client) {
 	t.Helper()
 	k := testkit.New(t, func(k *testkit.Kit) []testkit.Registrar {
-		return []testkit.Registrar{objectstore.New(k.Store, k.Blobs)}
+		k.Authz.Resources["s3"] = objectstore.ResourcePolicy
+		return []testkit.Registrar{objectstore.New(k.Store, k.Blobs, k.Principals())}
 	})
 	c := client(k.Root())
 	makeBucket(t, c, "data")

@@ -4,8 +4,9 @@
 // An object is a document that refers to bytes in package blob; writing one is
 // one commit. The gateway has verified signature, chunks and checksums before
 // a handler sees a body, so that nothing is referred to that was not sent.
-// Bucket policies, ACLs, versions and POST forms are not served: IAM alone
-// says who may do what, and the owner of a bucket owns its objects.
+// Requests that nobody signed are decided by the bucket policy, like any other.
+// ACLs, versions and POST forms are not served: policies alone say who may do
+// what, and the owner of a bucket owns its objects.
 //
 // The package never deletes bytes. What nothing refers to any longer is
 // removed by blob.Store.Collect, for which Live tells what is referred to;
@@ -15,6 +16,7 @@ package s3
 import (
 	"github.com/remit-ecs/remit/internal/api"
 	"github.com/remit-ecs/remit/internal/api/s3api"
+	"github.com/remit-ecs/remit/internal/authz"
 	"github.com/remit-ecs/remit/internal/blob"
 	"github.com/remit-ecs/remit/internal/gateway"
 	"github.com/remit-ecs/remit/internal/store"
@@ -24,10 +26,15 @@ import (
 type Service struct {
 	store *store.Store
 	blobs *blob.Store
+
+	principals authz.Principals
 }
 
-// New returns the service over the store and the blobs that the gateway uses.
-func New(s *store.Store, b *blob.Store) *Service { return &Service{store: s, blobs: b} }
+// New returns the service over the store and the blobs that the gateway uses;
+// who knows the principals that bucket policies name.
+func New(s *store.Store, b *blob.Store, who authz.Principals) *Service {
+	return &Service{store: s, blobs: b, principals: who}
+}
 
 // Register adds the operations that are served.
 func (s *Service) Register(m *gateway.Mux) {
@@ -41,6 +48,20 @@ func (s *Service) Register(m *gateway.Mux) {
 	gateway.Handle(m, s3api.GetBucketTagging, s.mayGetBucketTagging, s.getBucketTagging, everywhere[s3api.GetBucketTaggingInput]())
 	gateway.Handle(m, s3api.PutBucketTagging, s.mayPutBucketTagging, s.putBucketTagging, everywhere[s3api.PutBucketTaggingInput]())
 	gateway.Handle(m, s3api.DeleteBucketTagging, s.mayDeleteBucketTagging, s.deleteBucketTagging, everywhere[s3api.DeleteBucketTaggingInput]())
+
+	gateway.Handle(m, s3api.PutBucketPolicy, s.mayPutBucketPolicy, s.putBucketPolicy, everywhere[s3api.PutBucketPolicyInput]())
+	gateway.Handle(m, s3api.GetBucketPolicy, s.mayGetBucketPolicy, s.getBucketPolicy, everywhere[s3api.GetBucketPolicyInput]())
+	gateway.Handle(m, s3api.DeleteBucketPolicy, s.mayDeleteBucketPolicy, s.deleteBucketPolicy, everywhere[s3api.DeleteBucketPolicyInput]())
+	gateway.Handle(m, s3api.GetBucketPolicyStatus, s.mayGetBucketPolicyStatus, s.getBucketPolicyStatus, everywhere[s3api.GetBucketPolicyStatusInput]())
+	gateway.Handle(m, s3api.PutPublicAccessBlock, s.mayPutPublicAccessBlock, s.putPublicAccessBlock, everywhere[s3api.PutPublicAccessBlockInput]())
+	gateway.Handle(m, s3api.GetPublicAccessBlock, s.mayGetPublicAccessBlock, s.getPublicAccessBlock, everywhere[s3api.GetPublicAccessBlockInput]())
+	gateway.Handle(m, s3api.DeletePublicAccessBlock, s.mayDeletePublicAccessBlock, s.deletePublicAccessBlock, everywhere[s3api.DeletePublicAccessBlockInput]())
+	gateway.Handle(m, s3api.PutBucketOwnershipControls, s.mayPutBucketOwnershipControls, s.putBucketOwnershipControls, everywhere[s3api.PutBucketOwnershipControlsInput]())
+	gateway.Handle(m, s3api.GetBucketOwnershipControls, s.mayGetBucketOwnershipControls, s.getBucketOwnershipControls, everywhere[s3api.GetBucketOwnershipControlsInput]())
+	gateway.Handle(m, s3api.DeleteBucketOwnershipControls, s.mayDeleteBucketOwnershipControls, s.deleteBucketOwnershipControls, everywhere[s3api.DeleteBucketOwnershipControlsInput]())
+	gateway.Handle(m, s3api.PutBucketEncryption, s.mayPutBucketEncryption, s.putBucketEncryption, everywhere[s3api.PutBucketEncryptionInput]())
+	gateway.Handle(m, s3api.GetBucketEncryption, s.mayGetBucketEncryption, s.getBucketEncryption, everywhere[s3api.GetBucketEncryptionInput]())
+	gateway.Handle(m, s3api.DeleteBucketEncryption, s.mayDeleteBucketEncryption, s.deleteBucketEncryption, everywhere[s3api.DeleteBucketEncryptionInput]())
 
 	gateway.Handle(m, s3api.ListObjects, s.mayListObjects, s.listObjects, within(func(in *s3api.ListObjectsInput) *string { return in.Bucket }))
 	gateway.Handle(m, s3api.ListObjectsV2, s.mayListObjectsV2, s.listObjectsV2, within(func(in *s3api.ListObjectsV2Input) *string { return in.Bucket }))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/remit-ecs/remit/internal/api"
 	"github.com/remit-ecs/remit/internal/api/s3api"
+	"github.com/remit-ecs/remit/internal/gateway"
 )
 
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html
@@ -78,6 +79,13 @@ func checkTags(tags []tag, most int) error {
 			return invalidTag("System tags cannot be added/updated by requester").With("TagKey", t.Key)
 		}
 		seen[t.Key] = true
+	}
+	names := make([]string, len(tags))
+	for i, t := range tags {
+		names[i] = t.Key
+	}
+	if gateway.AmbiguousTags(names) != nil {
+		return invalidTag("Cannot provide multiple Tags with the same key")
 	}
 	return nil
 }

@@ -75,7 +75,7 @@ func TestUnserved(t *testing.T) {
 			wantCode(t, err, tc.want)
 		})
 	}
-	_, err := c.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: aws.String("data")})
+	_, err := c.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{Bucket: aws.String("data"), VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled}})
 	wantCode(t, err, "NotImplemented")
 	_, err = c.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: aws.String("data")})
 	wantCode(t, err, "NoSuchTagSet")

@@ -9,6 +9,7 @@ import (
 
 	sm "github.com/remit-ecs/remit/internal/api/secretsmanagerapi"
 	"github.com/remit-ecs/remit/internal/gateway"
+	"github.com/remit-ecs/remit/internal/resourcepolicy"
 	"github.com/remit-ecs/remit/internal/store"
 )
 
@@ -44,6 +45,8 @@ type Secret struct {
 	Accessed    *time.Time        `json:"accessed,omitempty"` // the day of the last GetSecretValue
 	Deleted     *time.Time        `json:"deleted,omitempty"`  // when DeleteSecret was called
 	Removal     *time.Time        `json:"removal,omitempty"`  // when the recovery window ends
+
+	Policy *resourcepolicy.Policy `json:"policy,omitempty"`
 }
 
 // Version is one value of a secret.

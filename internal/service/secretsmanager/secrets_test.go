@@ -510,7 +510,7 @@ func TestRandomPassword(t *testing.T) {
 func TestSecretsStaySecret(t *testing.T) {
 	var log bytes.Buffer
 	k := testkit.New(t, func(k *testkit.Kit) []testkit.Registrar {
-		return []testkit.Registrar{secretsmanager.New(k.Seal, k.Store, k.Clock, slog.New(slog.NewTextHandler(&log, nil)))}
+		return []testkit.Registrar{secretsmanager.New(k.Seal, k.Principals(), k.Store, k.Clock, slog.New(slog.NewTextHandler(&log, nil)))}
 	})
 	c := sdk.NewFromConfig(k.Root())
 	const visible = "a-description-to-be-found"

@@ -16,6 +16,7 @@ import (
 
 	"github.com/remit-ecs/remit/internal/api"
 	sm "github.com/remit-ecs/remit/internal/api/secretsmanagerapi"
+	"github.com/remit-ecs/remit/internal/authz"
 	"github.com/remit-ecs/remit/internal/clock"
 	"github.com/remit-ecs/remit/internal/gateway"
 	"github.com/remit-ecs/remit/internal/seal"
@@ -28,12 +29,15 @@ type Service struct {
 	store *store.Store
 	clock clock.Clock
 	log   *slog.Logger
+
+	principals authz.Principals
 }
 
-// New returns a Service that seals values with ring. Register makes it
-// reachable; Run, which uses the rest, removes deleted secrets for good.
-func New(ring *seal.Keyring, st *store.Store, clk clock.Clock, log *slog.Logger) *Service {
-	return &Service{ring, st, clk, log}
+// New returns a Service that seals values with ring and asks who of policies'
+// principals exist. Register makes it reachable; Run, which uses the rest,
+// removes deleted secrets for good.
+func New(ring *seal.Keyring, who authz.Principals, st *store.Store, clk clock.Clock, log *slog.Logger) *Service {
+	return &Service{ring: ring, store: st, clock: clk, log: log, principals: who}
 }
 
 // Register adds the operations to m.
@@ -58,6 +62,15 @@ func (s *Service) Register(m *gateway.Mux) {
 		at(func(in *sm.ListSecretVersionIdsInput) *string { return in.SecretId }))
 	gateway.Handle(m, sm.UpdateSecretVersionStage, s.mayUpdateSecretVersionStage, s.updateSecretVersionStage,
 		at(func(in *sm.UpdateSecretVersionStageInput) *string { return in.SecretId }))
+
+	gateway.Handle(m, sm.PutResourcePolicy, s.mayPutResourcePolicy, s.putResourcePolicy,
+		at(func(in *sm.PutResourcePolicyInput) *string { return in.SecretId }))
+	gateway.Handle(m, sm.GetResourcePolicy, s.mayGetResourcePolicy, s.getResourcePolicy,
+		at(func(in *sm.GetResourcePolicyInput) *string { return in.SecretId }))
+	gateway.Handle(m, sm.DeleteResourcePolicy, s.mayDeleteResourcePolicy, s.deleteResourcePolicy,
+		at(func(in *sm.DeleteResourcePolicyInput) *string { return in.SecretId }))
+	gateway.Handle(m, sm.ValidateResourcePolicy, s.mayValidateResourcePolicy, s.validateResourcePolicy,
+		at(func(in *sm.ValidateResourcePolicyInput) *string { return in.SecretId }))
 
 	gateway.Handle(m, sm.TagResource, s.mayTagResource, s.tagResource,
 		at(func(in *sm.TagResourceInput) *string { return in.SecretId }))

@@ -24,7 +24,8 @@ func start(t *testing.T, opts ...testkit.Option) (*testkit.Kit, *sdk.Client, *se
 	t.Helper()
 	var s *secretsmanager.Service
 	k := testkit.New(t, func(k *testkit.Kit) []testkit.Registrar {
-		s = secretsmanager.New(k.Seal, k.Store, k.Clock, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		s = secretsmanager.New(k.Seal, k.Principals(), k.Store, k.Clock, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		k.Authz.Resources["secretsmanager"] = s.ResourcePolicy
 		return []testkit.Registrar{s}
 	}, opts...)
 	return k, sdk.NewFromConfig(k.Root()), s

@@ -69,6 +69,13 @@ func withTags(have, set []sm.Tag) ([]sm.Tag, error) {
 		}
 		out = append(out, t)
 	}
+	names := make([]string, len(out))
+	for i, t := range out {
+		names[i] = api.Value(t.Key)
+	}
+	if err := gateway.AmbiguousTags(names); err != nil {
+		return nil, err
+	}
 	if len(out) > maxTags {
 		return nil, sm.InvalidParameterException("A secret can have at most %d tags.", maxTags)
 	}

@@ -33,13 +33,19 @@ func about(c *gateway.Call, name string, k keys) (authz.Ask, error) {
 		k = keys{}
 	}
 	if p, ok := r.find(c); ok {
-		for _, t := range p.Tags {
-			key := strings.ToLower(api.Value(t.Key))
-			k["aws:resourcetag/"+key] = []string{api.Value(t.Value)}
-			k["ssm:resourcetag/"+key] = []string{api.Value(t.Value)}
-		}
+		k.resourceTags(p.Tags)
 	}
 	return authz.Ask{Action: c.Op.Action(), Resource: r.arn(), Account: r.account, Keys: k}, nil
+}
+
+// resourceTags adds the tags that the parameter has now.
+func (k keys) resourceTags(tags []ssmapi.Tag) keys {
+	for _, t := range tags {
+		key := strings.ToLower(api.Value(t.Key))
+		k["aws:resourcetag/"+key] = []string{api.Value(t.Value)}
+		k["ssm:resourcetag/"+key] = []string{api.Value(t.Value)}
+	}
+	return k
 }
 
 func one(c *gateway.Call, name *string, k keys) ([]authz.Ask, error) {

@@ -21,9 +21,14 @@ func (s *Service) mayPutParameter(c *gateway.Call, in *ssmapi.PutParameterInput)
 	if err != nil {
 		return nil, err
 	}
+	tag := keys{}.requestTags(in.Tags)
+	if p, ok := r.find(c); ok { // it is to be overwritten
+		k.resourceTags(p.Tags)
+		tag.resourceTags(p.Tags)
+	}
 	asks := []authz.Ask{{Action: "ssm:PutParameter", Resource: r.arn(), Account: r.account, Keys: k}}
 	if len(in.Tags) > 0 {
-		asks = append(asks, authz.Ask{Action: "ssm:AddTagsToResource", Resource: r.arn(), Account: r.account, Keys: keys{}.requestTags(in.Tags)})
+		asks = append(asks, authz.Ask{Action: "ssm:AddTagsToResource", Resource: r.arn(), Account: r.account, Keys: tag})
 	}
 	return asks, nil
 }

@@ -100,6 +100,13 @@ func withTags(have, set []ssmapi.Tag) ([]ssmapi.Tag, error) {
 		}
 		out = append(out, t)
 	}
+	names := make([]string, len(out))
+	for i, t := range out {
+		names[i] = api.Value(t.Key)
+	}
+	if err := gateway.AmbiguousTags(names); err != nil {
+		return nil, err
+	}
 	if len(out) > maxTags {
 		return nil, ssmapi.TooManyTagsError("A parameter can have at most %d tags.", maxTags)
 	}
