@@ -11,6 +11,7 @@ import (
 	"maps"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -185,9 +186,9 @@ type answer struct {
 }
 
 // call calls an operation by its name.
-// allAnswers are the operations about what nobody has: who may ask gets this
-// error.
-var allAnswers = map[string]string{"iam:GetLoginProfile": "NoSuchEntity", "iam:DeleteLoginProfile": "NoSuchEntity"}
+// allAnswers are the operations about what nobody has: who may ask gets an error
+// that begins so.
+var allAnswers = map[string]string{"iam:GetLoginProfile": "Login Profile for User", "iam:DeleteLoginProfile": "Login Profile for User"}
 
 func (s *suite) call(t *testing.T, cfg aws.Config, op *api.OpInfo, in any) answer {
 	t.Helper()
@@ -210,8 +211,8 @@ func (s *suite) call(t *testing.T, cfg aws.Config, op *api.OpInfo, in any) answe
 		var e smithy.APIError
 		if errors.As(err, &e) {
 			a.code, a.message = e.ErrorCode(), e.ErrorMessage()
-			if a.code == allAnswers[op.Action()] {
-				a.err = nil // allowed, and this is the answer
+			if text := allAnswers[op.Action()]; text != "" && strings.HasPrefix(a.message, text) {
+				a.err, a.out = nil, reflect.New(m.Type().Out(0).Elem()).Interface() // allowed, and this is the answer
 			}
 		}
 		var h interface {
