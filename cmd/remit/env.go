@@ -44,30 +44,13 @@ func printEnv(args []string, stdout, stderr io.Writer) error {
 	if set.NArg() > 0 {
 		return wrong(stderr, "env takes no arguments: %q", set.Args())
 	}
-	name := filepath.Join(*data, envFile)
-	if *data == "" {
-		var err error
-		if name, err = runFile(controlplane.DefaultPort); err != nil {
-			return err
-		}
-	}
-	text, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("no server found (%s); start one with `remit serve`, or name its --data directory", name)
-	}
+	e, err := findEnvironment(*data)
 	if err != nil {
 		return err
 	}
-	var e environment
-	if err := json.Unmarshal(text, &e); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	if *account == "" {
-		*account = e.Account
-	}
-	key, ok := e.Keys[*account]
-	if !ok {
-		return fmt.Errorf("the server at %s does not serve account %s; it serves %s", e.Endpoint, *account, strings.Join(slices.Sorted(maps.Keys(e.Keys)), ", "))
+	key, err := e.key(*account)
+	if err != nil {
+		return err
 	}
 	for _, v := range [...][2]string{
 		{"AWS_ENDPOINT_URL", e.Endpoint}, {"AWS_ACCESS_KEY_ID", key.KeyID}, {"AWS_SECRET_ACCESS_KEY", key.Secret},
@@ -77,6 +60,42 @@ func printEnv(args []string, stdout, stderr io.Writer) error {
 	}
 	fmt.Fprintln(stdout, "unset AWS_SESSION_TOKEN AWS_PROFILE")
 	return nil
+}
+
+// findEnvironment reads what a running server left: that with a data directory,
+// or by default that on the default port.
+func findEnvironment(data string) (*environment, error) {
+	name := filepath.Join(data, envFile)
+	if data == "" {
+		var err error
+		if name, err = runFile(controlplane.DefaultPort); err != nil {
+			return nil, err
+		}
+	}
+	text, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no server found (%s); start one with `remit serve`, or name its --data directory", name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var e environment
+	if err := json.Unmarshal(text, &e); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return &e, nil
+}
+
+// key is the root's key of an account, by default the server's default account.
+func (e *environment) key(account string) (envKey, error) {
+	if account == "" {
+		account = e.Account
+	}
+	key, ok := e.Keys[account]
+	if !ok {
+		return key, fmt.Errorf("the server at %s does not serve account %s; it serves %s", e.Endpoint, account, strings.Join(slices.Sorted(maps.Keys(e.Keys)), ", "))
+	}
+	return key, nil
 }
 
 // quote makes a string one word of a POSIX shell.

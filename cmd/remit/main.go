@@ -22,6 +22,7 @@ const usage = `Remit runs Amazon ECS task definitions with their IAM roles, and 
   remit serve        serve the AWS APIs on one endpoint
   remit env          print shell exports for the running server
   remit simulate     say what policies in files would decide, and why
+  remit explain X    say why a call was allowed or denied: by request id, task, or question
   remit version      print the version
 
 "remit COMMAND -h" prints a command's flags.
@@ -52,6 +53,8 @@ func realMain(args []string, stdout, stderr io.Writer) int {
 		err = printEnv(args[1:], stdout, stderr)
 	case "simulate":
 		err = simulate(args[1:], stdout, stderr)
+	case "explain":
+		err = explain(ctx, args[1:], stdout, stderr)
 	case "version", "--version":
 		fmt.Fprintln(stdout, "remit", version)
 	case "help", "-h", "--help":

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestEncode holds the encoder to what encoding/json makes of the same record,
@@ -72,6 +73,29 @@ func TestTimeOf(t *testing.T) {
 			t.Errorf("%s has a time", bad)
 		}
 	}
+}
+
+// FuzzTimeOf: whatever callers name themselves, the time is the record's.
+func FuzzTimeOf(f *testing.F) {
+	f.Add("2026-01-02T03:04:05Z", "\"eventTime\":\"2001-01-01T00:00:00Z\"")
+	f.Add("2026-01-02T03:04:05Z", "\\\",\"eventTime\":\"2001-01-01T00:00:00Z")
+	f.Fuzz(func(t *testing.T, at, name string) {
+		if _, err := time.Parse(time.RFC3339, at); err != nil {
+			return
+		}
+		b, err := (&Record{EventVersion: name, EventTime: at, UserIdentity: UserIdentity{
+			Type: name, PrincipalID: name, ARN: name, UserName: name, InvokedBy: name,
+			SessionContext: &SessionContext{SessionIssuer: SessionIssuer{UserName: name, ARN: name}, Attributes: map[string]string{"creationDate": name}},
+		}, UserAgent: name, ErrorMessage: name, RequestParameters: map[string]any{name: name}}).Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := TimeOf(b)
+		want, _ := time.Parse(time.RFC3339, at)
+		if err != nil || !got.Equal(want) {
+			t.Errorf("%v %v, want %v, of %s", got, err, want, b)
+		}
+	})
 }
 
 func TestResourceType(t *testing.T) {

@@ -53,6 +53,7 @@ var rules = []struct {
 	{"internal/registry", nil, "the registry reaches ECR through the gateway only"},
 	{"internal/agent/runtime", []string{"internal/agent/runtime"}, "the agent imports only its own folders"},
 	{"internal/agent", []string{"arn", "internal/api", "internal/clock", "internal/id", "internal/agent"}, "the agent speaks through the network, also inside the process"},
+	{"internal/explanation", []string{"arn", "policy"}, "remit explain uses the public APIs only"},
 	{"internal/scenario", []string{"arn"}, "remit run uses the public APIs only"},
 	{"internal/controlplane", []string{""}, "builds concrete things"},
 	{"cmd/", []string{""}, "builds concrete things"},
