@@ -179,11 +179,14 @@ func (s *server) findItself() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	var e struct{ Endpoint, Region, AccessKeyID, SecretAccessKey string }
-	if err := json.Unmarshal(text, &e); err != nil || e.Endpoint != s.endpoint || e.Region != region {
-		s.t.Fatalf("%s: %v", text, err)
+	var e struct {
+		Endpoint, Region, Account string
+		Keys                      map[string]struct{ AccessKeyID, SecretAccessKey string }
 	}
-	s.keyID, s.secret = e.AccessKeyID, e.SecretAccessKey
+	if err := json.Unmarshal(text, &e); err != nil || e.Endpoint != s.endpoint || e.Region != region || e.Account != m[2] || e.Keys[m[2]].AccessKeyID == "" {
+		s.t.Fatalf("%s: %v", s.envFile(), err)
+	}
+	s.keyID, s.secret = e.Keys[m[2]].AccessKeyID, e.Keys[m[2]].SecretAccessKey
 }
 
 func (s *server) envFile() string {
