@@ -153,7 +153,7 @@ const (
 
 // attempts is how often a ratio below its bound is measured again: what
 // disturbs a measurement only ever makes it worse.
-const attempts = 5
+const attempts = 8
 
 // hold loads subject and base in turn and fails the test where subject answers
 // less than bound of base's answers per second: the median of the rounds on a

@@ -35,8 +35,8 @@ func TestLogStaysBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("128 MB of records: the log has %d MB", log.Size()>>20)
-	// A commit that finds 32 MB copies the rest; up to 8 MB come in one commit.
-	if log.Size() > 64<<20 {
+	// A commit that finds 64 MB copies the rest; up to 8 MB come in one commit.
+	if log.Size() > 96<<20 {
 		t.Errorf("the log has %d MB", log.Size()>>20)
 	}
 }

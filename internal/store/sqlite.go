@@ -41,8 +41,8 @@ type sqlite struct {
 // has little left to copy, after which the log begins anew.
 // https://www.sqlite.org/wal.html#ckpt
 const (
-	checkpointEvery  = 2000
-	checkpointAtLast = 8000
+	checkpointEvery  = 6000
+	checkpointAtLast = 16000
 )
 
 const sqliteSchema = `
